@@ -1,0 +1,97 @@
+# Everything happens in .venv, which is made once and touched again only when a lock file changes.
+# Needs make and a Python >= 3.11; `make PYTHON=/path/to/python run` chooses one.
+#
+#   make run       install what the daemon needs, then start it       ARGS="--config other.yaml"
+#   make env       only install what the daemon needs
+#   make check     ruff, ruff format, mypy
+#   make test      every test but the slow ones                       ARGS="-k holder -x"
+#   make soak      the slow ones
+#   make bench     how long from a dropped file to its first answer
+#   make classroom the classroom's load test against a running daemon
+#   make examples  re-make the example models
+#   make lock      re-make the lock files from pyproject.toml
+#   make clean     remove what make made; models, state and logs stay
+
+SHELL := /bin/sh
+PYTHON ?=
+ARGS ?=
+VENV := .venv
+PY := $(VENV)/bin/python
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input --require-hashes
+
+export ORT_DISABLE_TELEMETRY = 1
+
+.DEFAULT_GOAL := run
+.DELETE_ON_ERROR:
+.PHONY: run env check test soak bench classroom examples lock venv clean
+
+run: $(RUN)
+	@exec $(PY) run_daemon.py $(ARGS)
+
+env: $(RUN)
+
+check: $(DEV)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+test: $(DEV)
+	@exec $(PY) -m pytest -m "not slow" $(ARGS)
+
+soak: $(DEV)
+	@exec $(PY) -m pytest -m slow --timeout 1800 $(ARGS)
+
+bench: $(DEV)
+	@exec $(PY) -m bench.drop_to_serve $(ARGS)
+
+classroom: $(DEV)
+	@exec $(PY) examples/classroom_load_test.py $(ARGS)
+
+examples: $(DEV)
+	$(PY) examples/make_models.py
+
+venv: $(PY)
+
+# The first Python that answers and is new enough; one that is merely on the PATH may be an empty shim.
+$(PY):
+	@for python in $(or $(PYTHON),python3.13 python3.12 python3.11 python3); do \
+	    "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	    echo "making $(VENV) with $$("$$python" -V)"; \
+	    rm -rf $(VENV); \
+	    "$$python" -m venv $(VENV) && exit 0; \
+	    rm -rf $(VENV); \
+	    echo "$$python could not make $(VENV); on Debian and Ubuntu: apt install python3-venv" >&2; \
+	    exit 1; \
+	done; \
+	echo "no Python >= 3.11 found; install one, or name it: make PYTHON=/path/to/python" >&2; \
+	exit 1
+
+$(RUN): requirements-run.lock $(PY)
+	@echo "installing what the daemon needs into $(VENV) (once)"
+	@$(PY) $(PIP_INSTALL) -r requirements-run.lock
+	@touch $@
+
+# The dev lock holds everything that the run lock does, in the same versions.
+$(DEV): requirements.lock $(PY)
+	@echo "installing what development needs into $(VENV) (once)"
+	@$(PY) $(PIP_INSTALL) -r requirements.lock
+	@touch $@ $(RUN)
+
+# Resolved with the oldest Python that is supported: what it needs is what all of them need. Hashes of every
+# published file are kept, so one lock serves each Python and platform.
+COMPILE := .venv-lock/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe \
+    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --annotation-style=line
+lock: export CUSTOM_COMPILE_COMMAND = make lock
+lock:
+	rm -rf .venv-lock
+	$(or $(PYTHON),python3.11) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
+	$(COMPILE) --extra dev --output-file requirements.lock pyproject.toml
+	$(COMPILE) --constraint requirements.lock --output-file requirements-run.lock pyproject.toml
+	rm -rf .venv-lock
+
+clean:
+	rm -rf $(VENV) .venv-lock build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
