@@ -1,0 +1,1 @@
+"""modeldrop: a daemon that turns a folder into a model server."""

@@ -1,0 +1,247 @@
+"""Settings: a YAML file, overridden by ``MODELDROP_SECTION__KEY`` environment variables, checked once at the start.
+
+Read by the main thread before any other thread starts; the result is frozen.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from daemon.errors import ConfigError
+
+ENV_PREFIX = "MODELDROP_"
+ENV_DELIMITER = "__"
+SECRET_SECTION = "auth"
+
+_WORDINGS = {
+    "Input should be a valid tuple": "a list",
+    "Input should be ": "",
+    "String should match pattern": "text that matches",
+    "String should have": "text with",
+}
+"""pydantic's sentences in ours: they are to follow the word "expected"."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+PositiveInt = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """One block of the file; a key it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_booleans(cls, value: object) -> object:
+        # No setting is a yes or no, and pydantic would take `true` for the number 1.
+        if isinstance(value, bool):
+            raise PydanticCustomError("boolean", "Input should be a number or text, not a boolean")
+        return value
+
+
+class ServerSection(Section):
+    """Where the HTTP server listens and what it allows itself; sizes in MiB, times in seconds."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 5000
+    listen: tuple[str, ...] = ()
+    threads: Annotated[int, Field(ge=1, le=1024)] = 8
+    max_body_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 64
+    max_upload_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2048
+    connections: Annotated[int, Field(ge=10, le=100_000)] = 4096
+    idle_seconds: Seconds = 120
+    max_queued: PositiveInt = 1000
+    drain_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 10
+    welcome: str = "欢迎参加蓝桥杯"
+
+
+class WatchSection(Section):
+    """The drop directory and how it is looked at."""
+
+    drop_dir: Annotated[str, StringConstraints(min_length=1)] = "model_drop"
+    rescan_seconds: Seconds = 2
+    settle_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 200
+    incomplete_seconds: Seconds = 60
+
+
+class DeploySection(Section):
+    """What may be named besides what lies in the drop directory."""
+
+    allowed_dirs: tuple[str, ...] = ()
+
+
+class HistorySection(Section):
+    """How much of the past is kept."""
+
+    keep: PositiveInt = 5
+    events: Annotated[int, Field(ge=100)] = 100_000
+
+
+class RuntimeSection(Section):
+    """How models are run."""
+
+    providers: Literal["auto"] | tuple[str, ...] = "auto"
+    threads: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
+    timeout_seconds: Seconds = 30
+
+
+class LogSection(Section):
+    """Where the log goes and how it reads."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+    file: str = "logs/daemon.log"
+    max_mb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 50
+    keep: Annotated[int, Field(ge=1, le=1000)] = 5
+
+
+class AuthSection(Section):
+    """Bearer tokens; an empty one is none."""
+
+    admin_token: str = ""
+    predict_token: str = ""
+
+
+class Settings(BaseSettings):
+    """Every setting, with its default. ``load`` makes one; relative paths are relative to the file's folder."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter=ENV_DELIMITER,
+    )
+
+    server: ServerSection = ServerSection()
+    watch: WatchSection = WatchSection()
+    state_dir: Annotated[str, StringConstraints(min_length=1)] = "state"
+    deploy: DeploySection = DeploySection()
+    default_model: Name = "default"
+    history: HistorySection = HistorySection()
+    runtime: RuntimeSection = RuntimeSection()
+    log: LogSection = LogSection()
+    auth: AuthSection = AuthSection()
+
+    _folder: Path = PrivateAttr(default=Path())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file's values, which arrive as arguments."""
+        return env_settings, init_settings
+
+    @property
+    def folder(self) -> Path:
+        """The config file's own folder, absolute."""
+        return self._folder
+
+    def place(self, path: str) -> Path:
+        """``path`` as it is when absolute, else below the config file's folder."""
+        return self._folder / path
+
+
+def load(path: Path) -> Settings:
+    """Reads ``path`` and the environment; raises ConfigError, in one line, for the first thing that is wrong."""
+    values = _read(path)
+    _refuse_unknown_variables(os.environ)
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise ConfigError(_sentence(path, error)) from None
+    except SettingsError as error:
+        raise ConfigError(f'environment: {_one_line(error)}; expected JSON, such as ["a", "b"] for a list') from None
+    settings._folder = path.absolute().parent
+    return settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; expected a YAML file with settings (an empty one will do)") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {_one_line(error)}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {_one_line(error)}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ConfigError(f"{path}: found {type(values).__name__}, expected a mapping of section to settings")
+    # A section written as `watch:` with nothing below it is an empty section, not a null.
+    return {key: {} if value is None and key in _sections() else value for key, value in values.items()}
+
+
+def _sections() -> dict[str, type[Section]]:
+    annotations = {name: field.annotation for name, field in Settings.model_fields.items()}
+    return {name: kind for name, kind in annotations.items() if isinstance(kind, type) and issubclass(kind, Section)}
+
+
+def _known_keys() -> list[str]:
+    sections = _sections()
+    keys = [name for name in Settings.model_fields if name not in sections]
+    for name, section in sections.items():
+        keys += [f"{name}.{key}" for key in section.model_fields]
+    return keys
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    allowed = {*_known_keys(), *_sections()}
+    for variable in environment:
+        if not variable.upper().startswith(ENV_PREFIX):
+            continue
+        key = variable[len(ENV_PREFIX) :].lower().replace(ENV_DELIMITER, ".")
+        if key not in allowed:
+            raise ConfigError(f"environment: {variable}: no such setting{_suggestion(key)}")
+
+
+def _suggestion(key: str) -> str:
+    known = [*_known_keys(), *_sections()]
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    if not near:  # right name in the wrong section, or in none
+        near = [candidate for candidate in known if candidate.rpartition(".")[2] == key.rpartition(".")[2]][:1]
+    return f"; did you mean {near[0]}?" if near else f"; allowed: {', '.join(sorted(known))}"
+
+
+def _sentence(path: Path, error: ValidationError) -> str:
+    first = error.errors()[0]
+    parts = [part for part in first["loc"] if isinstance(part, str | int)]
+    key = ".".join(str(part) for part in parts[:2])
+    where = _origin(path, key)
+    if first["type"] == "extra_forbidden":
+        return f"{where}: {key}: no such setting{_suggestion(key)}"
+    expected = "; or ".join(_expected(each) for each in error.errors() if each["loc"][:2] == first["loc"][:2])
+    found = "(hidden)" if key.startswith(SECRET_SECTION) else repr(first["input"])
+    return f"{where}: {key}: found {found}, expected {expected}"
+
+
+def _origin(path: Path, key: str) -> str:
+    variable = ENV_PREFIX + key.replace(".", ENV_DELIMITER).upper()
+    present = {name.upper() for name in os.environ}
+    return f"environment: {variable}" if variable in present else str(path)
+
+
+def _expected(detail: Any) -> str:
+    if detail["type"] == "model_type":
+        return "a mapping of settings"
+    message = str(detail["msg"])
+    for wording, ours in _WORDINGS.items():
+        message = message.replace(wording, ours)
+    return message[:1].lower() + message[1:]
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())
