@@ -1,0 +1,170 @@
+"""Reading files into SHA-256 and, on the way, into the store; entered by the threads that use the store.
+
+Large files are hashed in a second thread while the first reads and writes: hashlib, read and write all let go of the
+interpreter lock, so the two halves overlap (measured: hashing alone 1.22 GB/s, with the copy beside it 1.28, one after
+the other 0.97). No thread outlives the call that started it.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from daemon.errors import SourceChanged
+from daemon.intake.members import Fingerprint, fingerprint, open_regular
+from daemon.intake.naming import shown
+
+CHUNK_BYTES = 2 << 20
+"""Large enough that handing chunks over costs nothing (from 2 MiB on it measured flat), small enough for the cache."""
+
+Part = tuple[str, Path, Fingerprint]
+"""A member to be read: its location ("" for the model file), its path, and the fingerprint it must still have."""
+
+
+class Fill(Protocol):
+    """Fills the start of a buffer from some source and says how many bytes it put there, 0 at the end."""
+
+    def __call__(self, buffer: memoryview, /) -> int: ...
+
+
+class Digest:
+    """A running SHA-256 that is fed large chunks in a second thread; for one thread, within ``digesting``."""
+
+    def __init__(self, lane: ThreadPoolExecutor) -> None:
+        self._lane = lane
+        self._hash = sha256()
+        self._under_way: Future[None] | None = None
+        self._buffers: list[memoryview] = []
+
+    def spare_buffer(self, chunk_bytes: int) -> memoryview:
+        """A buffer that no hashing is reading: two of them take turns."""
+        if not self._buffers or len(self._buffers[0]) < chunk_bytes:
+            self.settle()
+            self._buffers = [memoryview(bytearray(chunk_bytes)) for _ in range(2)]
+        self._buffers.reverse()
+        return self._buffers[0]
+
+    def feed(self, chunk: memoryview) -> None:
+        """Hash ``chunk``, which must stay untouched until the next ``feed`` or ``settle``."""
+        self.settle()
+        if len(chunk) < CHUNK_BYTES:
+            self._hash.update(chunk)
+        else:
+            self._under_way = self._lane.submit(self._hash.update, chunk)
+
+    def settle(self) -> None:
+        """Wait until everything fed is hashed."""
+        if self._under_way is not None:
+            self._under_way.result()
+            self._under_way = None
+
+    def hexdigest(self) -> str:
+        """The digest of everything fed so far; feeding may go on."""
+        self.settle()
+        return self._hash.hexdigest()
+
+
+@contextmanager
+def digesting() -> Iterator[Digest]:
+    """A ``Digest`` whose thread, if a large chunk ever needed one, is joined at the end."""
+    with ThreadPoolExecutor(1, thread_name_prefix="store-hash") as lane:
+        yield Digest(lane)
+
+
+def pump(fill: Fill, digest: Digest, *, size_hint: int, target: int | None = None) -> int:
+    """Move everything from ``fill`` into ``digest`` and the descriptor ``target``; the number of bytes moved."""
+    chunk_bytes = max(1, min(CHUNK_BYTES, size_hint))
+    moved = 0
+    while count := fill(buffer := digest.spare_buffer(chunk_bytes)):
+        chunk = buffer[:count]
+        digest.feed(chunk)
+        if target is not None:
+            write_all(target, chunk)
+        moved += count
+    return moved
+
+
+def write_all(target: int, chunk: memoryview) -> None:
+    """Write the whole chunk; the kernel may take it in pieces."""
+    while chunk:
+        chunk = chunk[os.write(target, chunk) :]
+
+
+def filling_from(fd: int, limit_bytes: int) -> Fill:
+    """Fill from a descriptor's current position, ``limit_bytes`` in all: a file that grows cannot keep us."""
+    left = limit_bytes
+
+    def fill(buffer: memoryview, /) -> int:
+        nonlocal left
+        count = os.readv(fd, [buffer[:left]])
+        left -= count
+        return count
+
+    return fill
+
+
+def filling_from_stream(stream: BinaryIO, count_taken: Callable[[int], None]) -> Fill:
+    """Fill from an object with ``read``; ``count_taken`` hears of every piece's length and may raise to stop."""
+
+    def fill(buffer: memoryview, /) -> int:
+        piece = stream.read(len(buffer))
+        count_taken(len(piece))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    return fill
+
+
+def read_members(members: Sequence[Part], digest: Digest, target_of: Callable[[str], int | None]) -> tuple[str, int]:
+    """Read the model file, then the external data in order of location; (digest of the model file, bytes read).
+
+    ``target_of`` opens where a location's bytes go, or None to only hash; the descriptor is closed here. Raises
+    SourceChanged where a member no longer has its fingerprint before or after it was read.
+    """
+    file_sha256, size_bytes = "", 0
+    for location, path, expected in in_identity_order(members):
+        target = target_of(location)
+        try:
+            size_bytes += _read_member(path, expected, digest, target)
+        finally:
+            if target is not None:
+                os.close(target)
+        file_sha256 = file_sha256 or digest.hexdigest()
+    return file_sha256, size_bytes
+
+
+def in_identity_order(members: Sequence[Part]) -> list[Part]:
+    """The model file first (its location is empty), then by location: the order in which bytes make the identity."""
+    ordered = sorted(members, key=lambda member: member[0])
+    if [location for location, _, _ in ordered].count("") != 1:
+        raise ValueError("members: expected exactly one model file (location '')")
+    return ordered
+
+
+def _read_member(path: Path, expected: Fingerprint, digest: Digest, target: int | None) -> int:
+    try:
+        fd = open_regular(path)
+    except FileNotFoundError as error:
+        raise SourceChanged(f"{shown(path.name)} vanished before it was read") from error
+    try:
+        _expect_unchanged(fd, path, expected)
+        moved = pump(filling_from(fd, expected.size), digest, size_hint=expected.size, target=target)
+        _expect_unchanged(fd, path, expected)
+    finally:
+        os.close(fd)
+    if moved != expected.size:
+        raise SourceChanged(f"{shown(path.name)} gave {moved} bytes, expected {expected.size}")
+    return moved
+
+
+def _expect_unchanged(fd: int, path: Path, expected: Fingerprint) -> None:
+    """Both the open file and what its name leads to now must be the file that was looked at."""
+    try:
+        same = fingerprint(fd) == expected == fingerprint(path)
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise SourceChanged(f"{shown(path.name)} changed while it was read")
