@@ -1,0 +1,211 @@
+"""The spine: every change of what serves is one of the acts below, and passes the one lane.
+
+Any thread asks; the acts run on the thread "deployer". ``deploy`` reads as the way of a file does.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from daemon.errors import Rejected, ShuttingDown, UnknownModel
+from daemon.history import Journal, prunable
+from daemon.holder import ModelHolder, Serving
+from daemon.intake.store import Store
+from daemon.lane import Entry, Lane, Outcome, Stages, StoredSource, Wish, announcements
+from daemon.lane.adopt import Adoption
+from daemon.lane.back import earlier
+from daemon.lane.prepare import Preparation
+from daemon.lane.restore import newest_intact, renumbered
+from daemon.release import Release
+from daemon.runtime import Engine
+
+LOG = logging.getLogger("modeldrop.deployer")
+
+
+class Deployer:
+    """Makes wishes true. Thread-safe; owns the lane and, through the adoption, every retired engine."""
+
+    def __init__(
+        self,
+        *,
+        holder: ModelHolder,
+        store: Store,
+        journal: Journal,
+        preparation: Preparation,
+        adoption: Adoption,
+        keep: int,
+    ) -> None:
+        self._holder = holder
+        self._store = store
+        self._journal = journal
+        self._preparation = preparation
+        self._adoption = adoption
+        self._keep_releases = keep
+        self._lane = Lane(after_each=self._tidy)
+        self._unsynced: list[str] = []  # the deployer's thread only
+
+    def start(self) -> None:
+        self._lane.start()
+
+    def stop(self) -> bool:
+        """Ends the lane, then frees every engine: nobody is served any more. False when an act will not end."""
+        if not self._lane.stop():
+            return False
+        self._adoption.clear()
+        return True
+
+    def submit(self, wishes: Sequence[Wish]) -> list["Future[Outcome]"]:
+        """Queues ``wishes``, which arrive together; each future holds what became of its wish.
+
+        A future raises SourceChanged when the file changed while it was copied, TooLarge for a stream over its limit,
+        ShuttingDown when the daemon stops first.
+        """
+        return self._lane.enter([self._entry_of(wish) for wish in wishes])
+
+    def rollback(self, model: str, version: int | None) -> "Future[Outcome]":
+        """Serves the bytes of an earlier release again, as a new one; by default the newest that differ from now's.
+
+        The future raises UnknownModel or UnknownVersion where there is nothing to go back to.
+        """
+        return self._enter(model, partial(self._rollback, model, version))
+
+    def unload(self, model: str) -> "Future[Release]":
+        """Stops serving ``model`` until something is loaded or deployed for it; the future raises UnknownModel."""
+        return self._enter(model, partial(self._unload, model))
+
+    def load(self, model: str) -> "Future[Release]":
+        """Serves the newest release of ``model`` again if none serves; the future raises UnknownModel or Rejected."""
+        return self._enter(model, partial(self._load, model))
+
+    def restore(self) -> list["Future[Release | None]"]:
+        """Queues what served before the daemon stopped; each future is done when its model serves again, or cannot."""
+        standing = [each for each in self._journal.standing().values() if not each.unloaded]
+        return [self._enter(each.model, partial(self._restore, each.model)) for each in standing]
+
+    def candidate_of(self, model: str) -> dict[str, str] | None:
+        """What is on its way for ``model`` in the lane: its path, and whether it is ``queued`` or ``deploying``."""
+        running, waiting = self._lane.of_model(model)
+        if running is not None and running.model_path:
+            return {"model_path": running.model_path, "stage": "deploying"}
+        queued = [entry.model_path for entry in waiting if entry.model_path]
+        return {"model_path": queued[0], "stage": "queued"} if queued else None
+
+    def _entry_of(self, wish: Wish) -> Entry:
+        return Entry(
+            model=wish.model,
+            model_path=wish.model_path,
+            changed_ns=wish.changed_ns,
+            act=partial(self._deploy, wish),
+            overtake=partial(self._supersede, wish),
+        )
+
+    def _enter(self, model: str, act: Callable[[], Any]) -> "Future[Any]":
+        return self._lane.enter([Entry(model=model, act=act)])[0]
+
+    # The acts: the deployer's thread alone.
+
+    def _deploy(self, wish: Wish) -> Outcome:
+        stages = Stages(settle_seconds=wish.settle_seconds)
+        sha256: str | None = None
+        try:
+            candidate = self._preparation.bring(wish, stages)
+            sha256 = candidate.sha256
+            serving = self._holder.release_of(wish.model)
+            if serving is not None and serving.sha256 == sha256:
+                return self._keep(wish, serving, stages)
+            release = self._preparation.admit(wish, candidate, serving, stages)
+            engine = self._adoption.warm_engine(release, stages)
+            self._commit(release, engine)
+            retired = self._adoption.publish(release, engine, stages)
+            self._journal.append_all(announcements.live(wish, release, serving, stages))
+            self._let_go(retired)
+            return Outcome(kind="live", release=release, sha256=sha256)
+        except Rejected as refusal:
+            return self._reject(wish, sha256, refusal, stages)
+
+    def _supersede(self, wish: Wish) -> Outcome:
+        self._journal.append(announcements.superseded(wish))
+        return Outcome(kind="superseded")
+
+    def _rollback(self, model: str, version: int | None) -> Outcome:
+        serving = self._holder.release_of(model)
+        target = earlier(model, self._journal.releases(model), serving, self._store.entries(), version)
+        source = StoredSource(target.sha256)
+        wish = Wish(model=model, model_path=target.model_path, cause="rolled_back", source=source, back_to=target)
+        return self._deploy(wish)
+
+    def _unload(self, model: str) -> Release:
+        release = self._holder.release_of(model)
+        if release is None:
+            raise UnknownModel(f"no release of model {model!r} serves")
+        self._journal.append(announcements.unloaded(release), durable=True)
+        self._let_go(self._adoption.retire(model))
+        return release
+
+    def _load(self, model: str) -> Release:
+        if (serving := self._holder.release_of(model)) is not None:
+            return serving
+        if not self._journal.releases(model):
+            raise UnknownModel(f"model {model!r} has no release to load")
+        if (restored := self._restore(model)) is None:
+            raise Rejected("store", f"no release of model {model!r} is intact")
+        return restored
+
+    def _restore(self, model: str) -> Release | None:
+        stages = Stages()
+        intact, faults = newest_intact(self._journal.releases(model), self._store, self._adoption, stages)
+        if intact is None:
+            self._journal.append(announcements.lost(model, faults))
+            return None
+        release = intact.release
+        if faults:
+            release = renumbered(release, self._journal.next_version(model))
+            self._commit(release, intact.engine)
+        self._adoption.publish(release, intact.engine, stages)
+        self._journal.append(announcements.restored(release, faults, stages))
+        return release
+
+    # The steps of the acts.
+
+    def _keep(self, wish: Wish, serving: Release, stages: Stages) -> Outcome:
+        self._journal.append(announcements.unchanged(wish, serving, stages))
+        return Outcome(kind="unchanged", release=serving, sha256=serving.sha256)
+
+    def _commit(self, release: Release, engine: Engine) -> None:
+        """The commit point: from here on a restart serves ``release``."""
+        try:
+            self._journal.commit(release)
+        except BaseException:
+            engine.close()
+            raise
+        self._unsynced.append(release.sha256)
+
+    def _reject(self, wish: Wish, sha256: str | None, refusal: Rejected, stages: Stages) -> Outcome:
+        self._journal.append(announcements.rejected(wish, sha256, refusal, stages))
+        return Outcome(kind="rejected", sha256=sha256, refusal=refusal)
+
+    def _let_go(self, retired: Serving | None) -> None:
+        if retired is None:
+            return
+        self._journal.append(announcements.retired(retired.release))
+        self._holder.call_when_drained(retired, partial(self._free_in_turn, retired))
+
+    def _free_in_turn(self, retired: Serving) -> None:
+        # The last lease may come back after the lane has stopped; then ``stop`` frees the engine.
+        with suppress(ShuttingDown):
+            self._enter(retired.release.model, partial(self._adoption.free, retired))
+
+    def _tidy(self) -> None:
+        """After each act: makes new bytes durable and prunes those that nothing needs; a failure costs no answer."""
+        try:
+            while self._unsynced:
+                self._store.sync(self._unsynced.pop())
+            releases = {model: self._journal.releases(model) for model in self._journal.models()}
+            serving = {release.sha256 for release in self._holder.releases().values()}
+            for sha256 in prunable(self._store.entries(), releases, serving, self._keep_releases):
+                self._store.discard(sha256)
+        except Exception:  # whatever it is, the lane's thread must outlive it
+            LOG.exception("the store could not be tidied")

@@ -1,0 +1,150 @@
+"""The locked singleton: for every model the release that serves and its engine. It lends and swaps, nothing else.
+
+Every request thread enters through ``lease``, only the deployer's enters ``swap`` and ``retire``. The lock guards
+pointers and counts; nothing is loaded, run, freed, logged or called back under it.
+"""
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+from daemon.errors import NotServing
+from daemon.release import Release
+from daemon.runtime import Engine
+
+
+class Serving:
+    """One release with its engine, from the swap that published it until its last lease is back.
+
+    Owned by the holder, which alone counts its leases. ``drained`` is set once it is retired and no lease is left.
+    """
+
+    __slots__ = ("_leases", "_on_drained", "_retired", "drained", "engine", "release")
+
+    def __init__(self, release: Release, engine: Engine) -> None:
+        self.release = release
+        self.engine = engine
+        self.drained = threading.Event()
+        self._leases = 0  # guarded by the holder's _lock
+        self._retired = False  # guarded by the holder's _lock
+        self._on_drained: Callable[[], None] | None = None  # guarded by the holder's _lock
+
+    @property
+    def leases(self) -> int:
+        """How many requests hold it now: a figure to show, out of date as soon as it is read."""
+        return self._leases
+
+
+class Lease:
+    """One request's hold on one release; a context manager, so that it always comes back."""
+
+    __slots__ = ("_holder", "_model", "_serving")
+
+    def __init__(self, holder: "ModelHolder", model: str) -> None:
+        self._holder = holder
+        self._model = model
+
+    def __enter__(self) -> Serving:
+        self._serving = self._holder._lend(self._model)
+        return self._serving
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._holder._take_back(self._serving)
+
+
+class ModelHolder:
+    """The one holder of this interpreter, however often it is called; thread-safe. ``close`` ends it.
+
+    It owns every engine that it was given, until ``swap``, ``retire`` or ``close`` hands the engine back.
+    """
+
+    _singleton: "ModelHolder | None" = None  # guarded by _creation
+    _creation = threading.Lock()
+
+    _lock: threading.Lock
+    _serving: dict[str, Serving]  # guarded by _lock
+
+    def __new__(cls) -> "ModelHolder":
+        with cls._creation:
+            if cls._singleton is None:
+                holder = super().__new__(cls)
+                holder._lock = threading.Lock()
+                holder._serving = {}
+                cls._singleton = holder
+            return cls._singleton
+
+    def lease(self, model: str) -> Lease:
+        """``with holder.lease(model) as serving:`` lends the release that serves; raises NotServing on entry."""
+        return Lease(self, model)
+
+    def swap(self, release: Release, engine: Engine) -> Serving | None:
+        """Publishes ``release``: every lease from now on is of it. Cannot fail, does not wait.
+
+        Returns what served before, retired: its engine is the caller's to close once ``drained`` is set.
+        """
+        serving = Serving(release, engine)
+        with self._lock:
+            before = self._serving.get(release.model)
+            self._serving[release.model] = serving
+            return self._retire_locked(before)
+
+    def retire(self, model: str) -> Serving | None:
+        """Stops lending ``model``; returns what served, as ``swap`` does."""
+        with self._lock:
+            return self._retire_locked(self._serving.pop(model, None))
+
+    def call_when_drained(self, serving: Serving, callback: Callable[[], None]) -> None:
+        """Calls ``callback`` once the retired ``serving`` is drained: now, or on the thread of its last lease."""
+        with self._lock:
+            if not serving.drained.is_set():
+                serving._on_drained = callback
+                return
+        callback()
+
+    def release_of(self, model: str) -> Release | None:
+        """The release of ``model`` that serves, if one does."""
+        serving = self._serving.get(model)
+        return serving.release if serving else None
+
+    def releases(self) -> dict[str, Release]:
+        """What serves, by model: a copy."""
+        with self._lock:
+            return {model: serving.release for model, serving in self._serving.items()}
+
+    def close(self) -> list[Serving]:
+        """Retires everything and ends the singleton; returns what served, as ``swap`` does."""
+        with self._lock:
+            last = [retired for serving in self._serving.values() if (retired := self._retire_locked(serving))]
+            self._serving.clear()
+        with self._creation:
+            if ModelHolder._singleton is self:
+                ModelHolder._singleton = None
+        return last
+
+    def _lend(self, model: str) -> Serving:
+        with self._lock:
+            serving = self._serving.get(model)
+            if serving is None:
+                raise NotServing(model)
+            serving._leases += 1
+            return serving
+
+    def _take_back(self, serving: Serving) -> None:
+        with self._lock:
+            serving._leases -= 1
+            if serving._leases or not serving._retired:
+                return
+            serving.drained.set()
+            callback = serving._on_drained
+        if callback is not None:
+            callback()
+
+    def _retire_locked(self, serving: Serving | None) -> Serving | None:
+        if serving is None:
+            return None
+        serving._retired = True
+        if not serving._leases:
+            serving.drained.set()
+        return serving

@@ -1,0 +1,21 @@
+"""The deployer's lane: what waits in it, which comes next, and what becomes of it."""
+
+from daemon.lane.lane import Lane
+from daemon.lane.order import Entry, next_up, overtaken
+from daemon.lane.stages import Stages
+from daemon.lane.wishes import FileSource, Outcome, RefusedSource, Source, StoredSource, StreamSource, Wish
+
+__all__ = [
+    "Entry",
+    "FileSource",
+    "Lane",
+    "Outcome",
+    "RefusedSource",
+    "Source",
+    "Stages",
+    "StoredSource",
+    "StreamSource",
+    "Wish",
+    "next_up",
+    "overtaken",
+]

@@ -1,0 +1,75 @@
+"""The events that the deployer's acts make: one function for each, pure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from daemon.errors import Rejected
+from daemon.lane.stages import Stages
+from daemon.lane.wishes import Wish
+from daemon.release import Event, Release
+
+
+def superseded(wish: Wish) -> Event:
+    reason = "a newer file for this model came before it was deployed"
+    return Event(event="superseded", model=wish.model, model_path=wish.model_path, reason=reason)
+
+
+def unchanged(wish: Wish, serving: Release, stages: Stages) -> Event:
+    return _of(serving, "unchanged", model_path=wish.model_path, seconds=stages.breakdown())
+
+
+def rejected(wish: Wish, sha256: str | None, refusal: Rejected, stages: Stages) -> Event:
+    return Event(
+        event="rejected",
+        model=wish.model,
+        model_path=wish.model_path,
+        sha256=sha256,
+        cause=wish.cause,
+        check=refusal.check,
+        reason=refusal.reason,
+        seconds=stages.breakdown(),
+    )
+
+
+def live(wish: Wish, release: Release, before: Release | None, stages: Stages) -> list[Event]:
+    """The ``live`` event, after the ``rolled_back`` that says from which to which where it is a rollback's."""
+    serves = _of(release, "live", cause=release.cause, seconds=stages.breakdown())
+    if wish.back_to is None:
+        return [serves]
+    start = f"from version {before.version} " if before else ""
+    step = _of(
+        release,
+        "rolled_back",
+        reason=f"asked to go {start}back to the bytes of version {wish.back_to.version}",
+        detail={"from_version": before.version if before else None, "to_version": wish.back_to.version},
+    )
+    return [step, serves]
+
+
+def retired(release: Release) -> Event:
+    return _of(release, "retired")
+
+
+def unloaded(release: Release) -> Event:
+    return _of(release, "unloaded")
+
+
+def restored(release: Release, faults: Sequence[str], stages: Stages) -> Event:
+    """``release`` serves again; with ``faults`` in newer ones it is a release of its own, which has a cause."""
+    cause = release.cause if faults else None
+    return _of(release, "restored", cause=cause, reason="; ".join(faults) or None, seconds=stages.breakdown())
+
+
+def lost(model: str, faults: Sequence[str]) -> Event:
+    """No release of ``model`` could be restored."""
+    return Event(event="rejected", model=model, check="store", reason="; ".join(faults))
+
+
+def _of(release: Release, name: str, **more: Any) -> Event:
+    about = {
+        "model": release.model,
+        "model_path": release.model_path,
+        "version": release.version,
+        "sha256": release.sha256,
+    }
+    return Event(event=name, **{**about, **more})

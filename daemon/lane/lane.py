@@ -1,0 +1,96 @@
+"""The one lane: a queue of acts and the one thread that runs them, one after the other, models taking turns.
+
+Any thread enters acts; they run on the thread "deployer".
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
+
+from daemon.errors import ModeldropError, ShuttingDown
+from daemon.lane.order import Entry, next_up, overtaken
+
+LOG = logging.getLogger("modeldrop.deployer")
+
+STOP_SECONDS = 5.0
+"""How long the end waits for an act, such as a load, that nobody can cut short."""
+
+
+class Lane:
+    """Runs entries; thread-safe. ``after_each`` runs on the lane's thread once an act's future is filled."""
+
+    def __init__(self, after_each: Callable[[], None]) -> None:
+        self._after_each = after_each
+        self._changed = threading.Condition()
+        self._waiting: list[Entry] = []  # guarded by _changed
+        self._running: Entry | None = None  # guarded by _changed
+        self._entered = 0  # guarded by _changed
+        self._stopping = False  # guarded by _changed
+        self._thread = threading.Thread(target=self._work, name="deployer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> bool:
+        """Refuses what waits, and waits for the act that runs; False when that will not end."""
+        with self._changed:
+            self._stopping = True
+            refused, self._waiting = self._waiting, []
+            self._changed.notify()
+        for entry in refused:
+            entry.future.set_exception(ShuttingDown("the daemon is stopping"))
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
+        return not self._thread.is_alive()
+
+    def enter(self, entries: Sequence[Entry]) -> list["Future[Any]"]:
+        """Queues ``entries``, which arrive together and in this order; raises ShuttingDown after ``stop``."""
+        with self._changed:
+            if self._stopping:
+                raise ShuttingDown("the daemon is stopping")
+            for entry in entries:
+                self._entered += 1
+                self._waiting.append(replace(entry, number=self._entered))
+            self._changed.notify()
+        return [entry.future for entry in entries]
+
+    def of_model(self, model: str) -> tuple[Entry | None, list[Entry]]:
+        """The entry of ``model`` that runs, if one does, and those that wait."""
+        with self._changed:
+            running = self._running if self._running and self._running.model == model else None
+            return running, [entry for entry in self._waiting if entry.model == model]
+
+    def _work(self) -> None:
+        last_model: str | None = None
+        while (turn := self._take(last_model)) is not None:
+            skipped, entry = turn
+            for each in skipped:
+                _fill(each.future, each.overtake)
+            _fill(entry.future, entry.act)
+            last_model = entry.model
+            self._after_each()
+
+    def _take(self, last_model: str | None) -> tuple[list[Entry], Entry] | None:
+        """The next entry, with those that it or another has overtaken; waits for one; None when it is time to stop."""
+        with self._changed:
+            self._running = None
+            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            if self._stopping:
+                return None
+            skipped = overtaken(self._waiting)
+            self._waiting = [entry for entry in self._waiting if entry not in skipped]
+            self._running = next_up(self._waiting, last_model)
+            self._waiting.remove(self._running)
+            return skipped, self._running
+
+
+def _fill(future: "Future[Any]", act: Callable[[], Any]) -> None:
+    try:
+        future.set_result(act())
+    except Exception as error:
+        if not isinstance(error, ModeldropError):
+            LOG.exception("an act failed")
+        future.set_exception(error)

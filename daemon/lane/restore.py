@@ -1,0 +1,49 @@
+"""What start-up brings back: the last good release of a model, or the newest one before it whose bytes are intact.
+
+It runs on the deployer's thread.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from daemon.errors import Rejected, StoreDamaged
+from daemon.history import utc_now
+from daemon.intake.store import Store
+from daemon.lane.adopt import Adoption
+from daemon.lane.stages import Stages
+from daemon.release import Release
+from daemon.runtime import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Intact:
+    """A release whose bytes were verified, with its warm engine."""
+
+    release: Release
+    engine: Engine
+
+
+def newest_intact(
+    releases: Sequence[Release], store: Store, adoption: Adoption, stages: Stages
+) -> tuple[Intact | None, list[str]]:
+    """The first of ``releases`` (newest first) that verifies and loads, and what was wrong with those before it."""
+    faults: list[str] = []
+    tried: set[str] = set()
+    for release in releases:
+        if release.sha256 in tried:
+            continue
+        tried.add(release.sha256)
+        try:
+            with stages.timed("store"):
+                store.verify(release.sha256)
+            return Intact(release, adoption.warm_engine(release, stages)), faults
+        except StoreDamaged as damage:
+            faults.append(f"version {release.version}: {damage}")
+        except Rejected as refusal:
+            faults.append(f"version {release.version}: {refusal.reason}")
+    return None, faults
+
+
+def renumbered(release: Release, version: int) -> Release:
+    """``release`` again under a new number: its own was another's bytes to whoever saw it last."""
+    return replace(release, version=version, cause="restored", time=utc_now())

@@ -1,0 +1,96 @@
+"""What someone wants to serve, where its bytes come from, and what became of it: plain values.
+
+Made by the watcher's and the requests' threads; a source's ``bring`` runs on the deployer's thread alone.
+"""
+
+from dataclasses import dataclass
+from typing import BinaryIO, Literal, Protocol
+
+from daemon.errors import Rejected
+from daemon.intake.copying import Part
+from daemon.intake.store import Store
+from daemon.release import Candidate, Release
+
+Cause = Literal["dropped", "updated", "uploaded", "rolled_back"]
+
+
+class Source(Protocol):
+    """Where a candidate's bytes come from."""
+
+    def bring(self, store: Store) -> Candidate:
+        """The candidate, in ``store``; raises Rejected, SourceChanged, StoreDamaged or TooLarge."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """Complete files on this machine: the model file first (location ``""``), then its external data."""
+
+    members: tuple[Part, ...]
+    suffix: str
+
+    def bring(self, store: Store) -> Candidate:
+        return store.ingest(self.members, self.suffix)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSource:
+    """Bytes that a client sent, spooled to disk by the server; whoever submits it keeps the stream open meanwhile."""
+
+    stream: BinaryIO
+    suffix: str
+    limit_bytes: int
+
+    def bring(self, store: Store) -> Candidate:
+        return store.ingest_stream(self.stream, self.suffix, limit_bytes=self.limit_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedSource:
+    """Files that were refused before they were copied; the lane writes it down like any other refusal."""
+
+    refusal: Rejected
+
+    def bring(self, store: Store) -> Candidate:  # noqa: ARG002
+        raise self.refusal
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSource:
+    """The bytes of an earlier release, hashed again before they are trusted."""
+
+    sha256: str
+
+    def bring(self, store: Store) -> Candidate:
+        return store.verify(self.sha256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Someone wants ``source`` to serve as ``model``.
+
+    ``changed_ns`` is the change time of a dropped file (ns since the epoch), by which drops are ordered; None for what
+    is never skipped. ``digests`` are SHA-256 hex digests that the model file must have. ``settle_seconds`` says
+    how long it took to prove complete. ``back_to`` is the earlier release that a rollback wants again.
+    """
+
+    model: str
+    model_path: str
+    cause: Cause
+    source: Source
+    changed_ns: int | None = None
+    digests: tuple[str, ...] = ()
+    settle_seconds: float = 0.0
+    back_to: Release | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a wish: ``release`` is what serves now, ``refusal`` why a candidate does not.
+
+    ``sha256`` is the candidate's identity where its bytes were read.
+    """
+
+    kind: Literal["live", "unchanged", "superseded", "rejected"]
+    release: Release | None = None
+    sha256: str | None = None
+    refusal: Rejected | None = None
