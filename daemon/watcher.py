@@ -1,0 +1,96 @@
+"""Watches the drop directory: events wake, the scan decides, and a rescan needs no event at all.
+
+The thread "scanner" runs the scans; any thread may ask how it goes.
+"""
+
+import logging
+import threading
+import time
+from concurrent.futures import wait
+
+from daemon.watching.arming import Arming
+from daemon.watching.scanner import Scanner
+
+LOG = logging.getLogger("modeldrop.watcher")
+
+REST_SECONDS = 0.005
+"""Between two scans, so that a burst of events costs a few scans and not one each."""
+STOP_SECONDS = 5.0
+STALLED_SECONDS = 60.0
+"""A scan may hash a large file; one that takes longer than this is a fault."""
+
+
+class Watcher:
+    """The scanner's thread. ``start`` and ``stop`` are for the assembly; ``wake`` is what events and deploys set."""
+
+    def __init__(self, scanner: Scanner, arming: Arming, *, wake: threading.Event, rescan_seconds: float) -> None:
+        self._scanner = scanner
+        self._arming = arming
+        self._wake = wake
+        self._rescan_seconds = rescan_seconds
+        self._lock = threading.Lock()  # start and stop may come from two threads
+        self._stopping = threading.Event()
+        self._first_scan = threading.Event()
+        self._scanned_at = time.monotonic()  # written by the scanner's thread alone
+        self._trouble = ""
+        self._thread = threading.Thread(target=self._watch, name="scanner", daemon=True)
+
+    def start(self) -> None:
+        """Begins to watch, unless ``stop`` came first."""
+        with self._lock:
+            if not self._stopping.is_set():
+                self._thread.start()
+
+    def stop(self) -> bool:
+        """Ends the scanner's thread and watchdog's; False when a scan will not end."""
+        with self._lock:
+            self._stopping.set()
+        self._wake.set()
+        self._first_scan.set()  # nobody need wait for one that may never come
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
+        return not self._thread.is_alive()
+
+    def wait_for_first_deploys(self, seconds: float) -> None:
+        """Waits until what lay complete in the drop directory is deployed or refused, at most ``seconds``."""
+        deadline = time.monotonic() + seconds
+        if self._first_scan.wait(seconds):
+            wait(self._scanner.under_way(), timeout=max(0.0, deadline - time.monotonic()))
+
+    def waiting_for(self, model: str) -> dict[str, str] | None:
+        """What of ``model`` is seen but not complete: its path, and why it waits."""
+        return self._scanner.waiting_for(model)
+
+    def fault(self) -> str | None:
+        """Why arrivals are not noticed, or None while they are."""
+        if not self._thread.is_alive():
+            return "the watcher is not running"
+        silence = time.monotonic() - self._scanned_at
+        if silence > STALLED_SECONDS + self._rescan_seconds:
+            return f"the watcher has not finished a scan for {silence:.0f} seconds"
+        return None
+
+    def _watch(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._wake.clear()
+                delay = self._scan()
+                self._scanned_at = time.monotonic()
+                self._first_scan.set()
+                self._stopping.wait(REST_SECONDS)
+                self._wake.wait(min(delay, self._rescan_seconds))
+        finally:
+            self._arming.end()
+
+    def _scan(self) -> float:
+        """One scan, which cannot end the thread: what goes wrong is logged once and tried again."""
+        try:
+            self._arming.keep()
+            delay = self._scanner.scan()
+        except Exception as error:
+            if repr(error) != self._trouble:
+                LOG.exception("the drop directory cannot be scanned; trying again")
+            self._trouble = repr(error)
+            return self._rescan_seconds
+        self._trouble = ""
+        return delay
