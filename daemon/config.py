@@ -210,9 +210,9 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
 
 def _suggestion(key: str) -> str:
     known = [*_known_keys(), *_sections()]
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    if not near:  # right name in the wrong section, or in none
-        near = [candidate for candidate in known if candidate.rpartition(".")[2] == key.rpartition(".")[2]][:1]
+    # The right name in the wrong section, or in none, is nearer than any other spelling.
+    near = [candidate for candidate in known if candidate.rpartition(".")[2] == key.rpartition(".")[2]]
+    near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else f"; allowed: {', '.join(sorted(known))}"
 
 

@@ -11,15 +11,16 @@ from functools import partial
 from typing import Any
 
 from daemon.errors import Rejected, ShuttingDown, UnknownModel
-from daemon.history import Journal, prunable
+from daemon.history import Journal
 from daemon.holder import ModelHolder, Serving
 from daemon.intake.store import Store
 from daemon.lane import Entry, Lane, Outcome, Stages, StoredSource, Wish, announcements
 from daemon.lane.adopt import Adoption
 from daemon.lane.back import earlier
+from daemon.lane.housekeeping import Housekeeping
 from daemon.lane.prepare import Preparation
 from daemon.lane.restore import newest_intact, renumbered
-from daemon.release import Release
+from daemon.release import Event, Release
 from daemon.runtime import Engine
 
 LOG = logging.getLogger("modeldrop.deployer")
@@ -43,9 +44,8 @@ class Deployer:
         self._journal = journal
         self._preparation = preparation
         self._adoption = adoption
-        self._keep_releases = keep
-        self._lane = Lane(after_each=self._tidy)
-        self._unsynced: list[str] = []  # the deployer's thread only
+        self._housekeeping = Housekeeping(holder, store, journal, adoption, keep=keep)
+        self._lane = Lane(after_each=self._housekeeping.tidy)
 
     def start(self) -> None:
         self._lane.start()
@@ -120,7 +120,7 @@ class Deployer:
             engine = self._adoption.warm_engine(release, stages)
             self._commit(release, engine)
             retired = self._adoption.publish(release, engine, stages)
-            self._journal.append_all(announcements.live(wish, release, serving, stages))
+            self._tell(announcements.live(wish, release, serving, stages))
             self._let_go(retired)
             return Outcome(kind="live", release=release, sha256=sha256)
         except Rejected as refusal:
@@ -165,7 +165,8 @@ class Deployer:
             release = renumbered(release, self._journal.next_version(model))
             self._commit(release, intact.engine)
         self._adoption.publish(release, intact.engine, stages)
-        self._journal.append(announcements.restored(release, faults, stages))
+        told = self._journal.is_told(release)
+        self._tell([announcements.restored(release, faults, stages, told=told)])
         return release
 
     # The steps of the acts.
@@ -181,31 +182,27 @@ class Deployer:
         except BaseException:
             engine.close()
             raise
-        self._unsynced.append(release.sha256)
+        self._housekeeping.note_new(release.sha256)
 
     def _reject(self, wish: Wish, sha256: str | None, refusal: Rejected, stages: Stages) -> Outcome:
         self._journal.append(announcements.rejected(wish, sha256, refusal, stages))
         return Outcome(kind="rejected", sha256=sha256, refusal=refusal)
 
+    def _tell(self, events: Sequence[Event]) -> None:
+        """Writes down what has happened already: a journal that fails now cannot take the swap back."""
+        try:
+            self._journal.append_all(events)
+        except Exception:
+            LOG.exception("what serves has changed, but the journal could not be told")
+
     def _let_go(self, retired: Serving | None) -> None:
         if retired is None:
             return
-        self._journal.append(announcements.retired(retired.release))
-        self._holder.call_when_drained(retired, partial(self._free_in_turn, retired))
+        self._tell([announcements.retired(retired.release)])
+        if not retired.drained.is_set():  # else it is freed right after this act
+            self._holder.call_when_drained(retired, partial(self._free_in_turn, retired.release.model))
 
-    def _free_in_turn(self, retired: Serving) -> None:
+    def _free_in_turn(self, model: str) -> None:
         # The last lease may come back after the lane has stopped; then ``stop`` frees the engine.
         with suppress(ShuttingDown):
-            self._enter(retired.release.model, partial(self._adoption.free, retired))
-
-    def _tidy(self) -> None:
-        """After each act: makes new bytes durable and prunes those that nothing needs; a failure costs no answer."""
-        try:
-            while self._unsynced:
-                self._store.sync(self._unsynced.pop())
-            releases = {model: self._journal.releases(model) for model in self._journal.models()}
-            serving = {release.sha256 for release in self._holder.releases().values()}
-            for sha256 in prunable(self._store.entries(), releases, serving, self._keep_releases):
-                self._store.discard(sha256)
-        except Exception:  # whatever it is, the lane's thread must outlive it
-            LOG.exception("the store could not be tidied")
+            self._enter(model, lambda: None)  # what follows every act is what frees

@@ -37,8 +37,7 @@ def record_of(message: str, level: int = logging.INFO, name: str = "modeldrop.x"
 
 def test_live_event_reads_as_the_contract_shows() -> None:
     assert event_line(LIVE) == (
-        "live model=default version=4 path=model_drop/new.onnx sha256=9c1e04a2…"
-        "  total=0.212s settle=0.004 swap=0.000"
+        "live model=default version=4 path=model_drop/new.onnx sha256=9c1e04a2…  total=0.212s settle=0.004 swap=0.000"
     )
 
 
@@ -48,9 +47,7 @@ def test_event_without_seconds_ends_after_its_words() -> None:
 
 
 def test_odd_names_and_reasons_are_quoted_and_escaped() -> None:
-    assert event_line(ODD) == (
-        r'rejected model=m path="a \"b\"\n\x1b[31m\xff\u202e.onnx" check=c reason="two\nlines"'
-    )
+    assert event_line(ODD) == (r'rejected model=m path="a \"b\"\n\x1b[31m\xff\u202e.onnx" check=c reason="two\nlines"')
 
 
 def test_backslash_of_a_name_is_told_from_an_escape() -> None:

@@ -34,7 +34,8 @@ def utc_now() -> str:
 def _outcome(event: Event) -> str | None:
     """``live`` or ``rejected`` where the event is a row of the model's history.
 
-    A ``restored`` is one when it has a cause: then it brought a release of its own, made of older bytes.
+    A ``restored`` is one when it has a cause: then its release has no row yet. It is a new one made of older bytes, or
+    one that was committed just before a crash.
     """
     if event.event in ("live", "rejected"):
         return event.event

@@ -131,6 +131,11 @@ class Journal:
         rows = self._database.rows(query, (model, limit))
         return [outcome_row(outcome, event_from_json(event_id, record)) for event_id, outcome, record in rows]
 
+    def is_told(self, release: Release) -> bool:
+        """Whether the history has a row for ``release``: a crash between commit and swap leaves it without one."""
+        query = "SELECT 1 FROM events WHERE model = ? AND version = ? AND outcome = 'live' LIMIT 1"
+        return bool(self._database.rows(query, (release.model, release.version)))
+
     def standing(self) -> dict[str, Standing]:
         """What start-up owes each model that ever had a release: its newest, unless it was unloaded since."""
         # with max(…), SQLite takes the other columns from the row that has it (sqlite.org/lang_select.html#bareagg)

@@ -46,11 +46,14 @@ class Adoption:
         """Nothing of ``model`` answers from here on; gives what was retired."""
         return self._remember(self._holder.retire(model))
 
-    def free(self, serving: Serving) -> None:
-        """Closes a drained serving's engine and gives its memory back to the system."""
-        self._retired.remove(serving)
-        serving.engine.close()
-        memory.trim()
+    def free_drained(self) -> None:
+        """Closes every retired engine whose last lease is back, and gives their memory back to the system."""
+        drained = [serving for serving in self._retired if serving.drained.is_set()]
+        for serving in drained:
+            self._retired.remove(serving)
+            serving.engine.close()
+        if drained:
+            memory.trim()
 
     def clear(self) -> None:
         """Closes every engine that is left, drained or not: for the end, when nobody is served any more."""

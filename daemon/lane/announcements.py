@@ -54,9 +54,12 @@ def unloaded(release: Release) -> Event:
     return _of(release, "unloaded")
 
 
-def restored(release: Release, faults: Sequence[str], stages: Stages) -> Event:
-    """``release`` serves again; with ``faults`` in newer ones it is a release of its own, which has a cause."""
-    cause = release.cause if faults else None
+def restored(release: Release, faults: Sequence[str], stages: Stages, *, told: bool = True) -> Event:
+    """``release`` serves again. It has a cause where it is new to the history.
+
+    That is with ``faults`` in newer ones, or where nothing ``told`` of it before the daemon died.
+    """
+    cause = release.cause if faults or not told else None
     return _of(release, "restored", cause=cause, reason="; ".join(faults) or None, seconds=stages.breakdown())
 
 

@@ -60,7 +60,9 @@ class Lane:
     def of_model(self, model: str) -> tuple[Entry | None, list[Entry]]:
         """The entry of ``model`` that runs, if one does, and those that wait."""
         with self._changed:
-            running = self._running if self._running and self._running.model == model else None
+            running = self._running
+            if running and (running.model != model or running.future.done()):  # done: only its tidying goes on
+                running = None
             return running, [entry for entry in self._waiting if entry.model == model]
 
     def _work(self) -> None:

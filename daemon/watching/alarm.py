@@ -79,10 +79,14 @@ class Alarm:
     def arm(self, folder: Path) -> None:
         """Watches ``folder`` and what is below it from now on; raises OSError, as when inotify's limits are reached."""
         self.disarm()
-        observer = Observer()
         seen = folder.stat()
-        observer.schedule(self.bell, str(folder), recursive=True, event_filter=WAKING)
-        observer.start()
+        observer = Observer()  # from here on it has a thread and descriptors, which only its stop gives back
+        try:
+            observer.schedule(self.bell, str(folder), recursive=True, event_filter=WAKING)
+            observer.start()
+        except BaseException:
+            observer.stop()
+            raise
         self._observer = observer
         self._folder = (seen.st_dev, seen.st_ino)
 

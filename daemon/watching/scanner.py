@@ -17,8 +17,14 @@ from daemon.intake.naming import Found, Ignored, Placed, shown, walk
 from daemon.lane import FileSource, Outcome, Wish
 from daemon.watching.pending import Pending
 from daemon.watching.reports import Reports
-from daemon.watching.settling import content_of, sighting_of_refused, sighting_of_settled
-from daemon.watching.stamps import is_as_it_was, same_sizes, stamped
+from daemon.watching.settling import (
+    sighting_of_hopeless,
+    sighting_of_refused,
+    sighting_of_settled,
+    sighting_of_touched,
+    was_refused_for_its_sidecar,
+)
+from daemon.watching.stamps import is_as_it_was
 
 SOON_SECONDS = 0.05
 
@@ -63,6 +69,7 @@ class Scanner:
         wake: Callable[[], None],
     ) -> None:
         self._drop = drop
+        self._allowed = (drop.path, *drop.allowed)
         self._patience = patience
         self._journal = journal
         self._submit = submit
@@ -132,7 +139,7 @@ class Scanner:
             self._cannot_look(pending, f"it cannot be looked at: {error.strerror or error}")
             return None
         except Rejected as refusal:
-            self._refuse(path, found, pending, refusal)
+            self._refuse(path, pending, refusal, sighting_of_hopeless(path, pending.model, found.path, self._allowed))
             return None
         return self._judge(path, found, pending, look)
 
@@ -143,7 +150,7 @@ class Scanner:
     def _examine(self, found: Found, previous: Look | None) -> Look:
         return examine(
             found.path,
-            allowed=(self._drop.path, *self._drop.allowed),
+            allowed=self._allowed,
             closed=self._closed,
             previous=previous,
             now_ns=time.monotonic_ns(),
@@ -152,30 +159,30 @@ class Scanner:
 
     def _judge(self, path: str, found: Found, pending: Pending, look: Look) -> Wish | None:
         if look.state is LookState.COMPLETE:
-            if self._has_known_content(path, look):
+            if not was_refused_for_its_sidecar(self._known.get(path)) and self._has_known_content(path, found, look):
                 return None
             self._reports.seen(pending)
             return self._wish(found, pending, look)
         # Of a known path only the time or mode may have changed: it is not announced before its content must have.
+        if look.fault is not None and not pending.is_announced and self._has_known_content(path, found, look):
+            return None
         if path not in self._known or look.fault is not None:
             self._reports.waiting(pending)
         if look.fault is not None and not look.writing and self._stood_still(look):
-            self._refuse(path, found, pending, look.fault)
+            sighting = sighting_of_refused(path, pending.model, found.path, look, look.fault)
+            self._refuse(path, pending, look.fault, sighting)
         return None
 
     def _stood_still(self, look: Look) -> bool:
         return time.monotonic_ns() - look.still_since_ns >= self._patience.incomplete_seconds * 1e9
 
-    def _has_known_content(self, path: str, look: Look) -> bool:
+    def _has_known_content(self, path: str, found: Found, look: Look) -> bool:
         """Whether only times, modes or places changed since ``path`` was last settled; then that is all it was."""
         known = self._known.get(path)
-        now = stamped(look.members)
-        if known is None or known.sha256 is None or not same_sizes(known, now):
-            return False
-        if content_of(look.members) != known.sha256:
-            return False
-        self._remember(path, Sighting(path, known.model, now, known.sha256))
-        return True
+        sighting = sighting_of_touched(known, found.path, look) if known else None
+        if sighting is not None:
+            self._remember(path, sighting)
+        return sighting is not None
 
     def _wish(self, found: Found, pending: Pending, look: Look) -> Wish:
         return Wish(
@@ -214,10 +221,9 @@ class Scanner:
             outcome = None if error else each.future.result()
             self._remember(path, sighting_of_settled(path, each.model, each.look, outcome))
 
-    def _refuse(self, path: str, found: Found, pending: Pending, refusal: Rejected) -> None:
+    def _refuse(self, path: str, pending: Pending, refusal: Rejected, sighting: Sighting) -> None:
         """Refuses what needs no deploy to be refused; it is looked at again when it changes."""
         known = self._known.get(path)
-        sighting = sighting_of_refused(path, pending.model, found.path, pending.look, refusal)
         self._remember(path, sighting)
         if known is not None and known.sha256 is not None and known.sha256 == sighting.sha256:
             return

@@ -5,16 +5,18 @@ Entered by the scanner's thread.
 
 import os
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from daemon.errors import Rejected, SourceChanged
 from daemon.history import Sighting
 from daemon.intake.completeness import Look
 from daemon.intake.copying import Part
-from daemon.intake.members import fingerprint
+from daemon.intake.members import fingerprint, location_fault, open_regular, resolve
+from daemon.intake.outline import read_outline
 from daemon.intake.store import hash_members
 from daemon.lane import Outcome
-from daemon.watching.stamps import SIDECAR, Stamped, stamp_at, stamped
+from daemon.watching.stamps import SIDECAR, Stamp, Stamped, same_sizes, stamp_at, stamped
 
 
 def content_of(parts: Sequence[Part]) -> str | None:
@@ -27,25 +29,64 @@ def content_of(parts: Sequence[Part]) -> str | None:
 
 def sighting_of_settled(path: str, model: str, look: Look, outcome: Outcome | None) -> Sighting:
     """After a deploy, whatever came of it; a file that was skipped is hashed here, the others were on the way."""
-    sha256 = outcome.sha256 if outcome else None
+    content = outcome.sha256 if outcome else None
     if outcome is not None and outcome.kind == "superseded":
-        sha256 = content_of(look.members)
-    return Sighting(path, model, stamped(look.members), sha256)
+        content = content_of(look.members)
+    return Sighting(path, model, stamped(look.members), content)
 
 
-def sighting_of_refused(path: str, model: str, file: Path, look: Look | None, refusal: Rejected) -> Sighting:
-    """After a refusal without a deploy: what is there, what is missing, and the sidecar where that was the reason."""
-    members: Stamped = stamped(look.members, look.waiting_for) if look and look.members else (("", stamp_at(file)),)
+def sighting_of_refused(path: str, model: str, file: Path, look: Look, refusal: Rejected) -> Sighting:
+    """After a wait in vain: what is there, what is missing, and the sidecar where that was the reason."""
+    members = _stamped(look)
     if refusal.check == "integrity":
-        members = (*members, (SIDECAR, stamp_at(file.with_name(f"{file.name}.sha256"))))
-    return Sighting(path, model, members, _content_of_file(file, look))
+        members = (*members, _stamped_sidecar(file))
+    return Sighting(path, model, members, content_of(look.members))
 
 
-def _content_of_file(file: Path, look: Look | None) -> str | None:
-    if look is not None and look.members:
-        return content_of(look.members)
-    real = Path(os.path.realpath(file))
+def sighting_of_hopeless(path: str, model: str, file: Path, allowed: Sequence[Path]) -> Sighting:
+    """After a refusal at a look: the file, and what it names, so that a mended member is looked at, too."""
     try:
-        return content_of([("", real, fingerprint(real))])
+        real = resolve(file, allowed)
+        named = ((location, stamp_at(real.parent / location)) for location in _named_by(real, file.suffix))
+        return Sighting(path, model, (("", stamp_at(file)), *named), content_of([("", real, fingerprint(real))]))
+    except Rejected:
+        # What lies outside or is no file is never opened: where the path leads stands for what is there.
+        content = sha256(os.fsencode(os.path.realpath(file))).hexdigest()
     except OSError:
+        content = None
+    return Sighting(path, model, (("", stamp_at(file)),), content)
+
+
+def was_refused_for_its_sidecar(known: Sighting | None) -> bool:
+    """Whether the content that is known was never judged, as its sidecar spoke against it."""
+    return known is not None and any(location == SIDECAR for location, _ in known.members)
+
+
+def sighting_of_touched(known: Sighting, file: Path, look: Look) -> Sighting | None:
+    """What takes the place of ``known`` where only times, modes or places changed; None where the content did."""
+    now = _stamped(look)
+    if known.sha256 is None or not same_sizes(known, now) or content_of(look.members) != known.sha256:
         return None
+    if was_refused_for_its_sidecar(known):
+        now = (*now, _stamped_sidecar(file))
+    return Sighting(known.path, known.model, now, known.sha256)
+
+
+def _stamped(look: Look) -> Stamped:
+    """The stamps of the members that are there, be they too short, and of those that are missing."""
+    there = {location for location, _, _ in look.members}
+    return stamped(look.members, (location for location in look.waiting_for if location not in there))
+
+
+def _stamped_sidecar(file: Path) -> tuple[str, Stamp]:
+    return SIDECAR, stamp_at(file.with_name(f"{file.name}.sha256"))
+
+
+def _named_by(file: Path, suffix: str) -> list[str]:
+    """The external data locations of a model that may be looked up."""
+    fd = open_regular(file)
+    try:
+        references = read_outline(fd, suffix).references
+    finally:
+        os.close(fd)
+    return sorted({each.location for each in references if location_fault(each.location) is None})
