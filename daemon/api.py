@@ -1,0 +1,151 @@
+"""The web application: Flask with every route of the contract, and the one table that turns errors into HTTP.
+
+Entered by request threads; holds no state but what it is given.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from daemon import errors
+from daemon.deployer import Deployer
+from daemon.history import Journal
+from daemon.holder import ModelHolder
+from daemon.intake.named import NamedFiles
+from daemon.web.access import Head, Tokens, authorise
+from daemon.web.answers import answer
+from daemon.web.catalogue import Catalogue
+from daemon.web.deploying import deploy_routes
+from daemon.web.health import health_routes
+from daemon.web.predicting import Predictor, predict_routes
+from daemon.web.reading import Seats, read_routes
+
+LOG = logging.getLogger("modeldrop.api")
+
+STATUS: dict[type[errors.ModeldropError], tuple[int, str]] = {
+    errors.InvalidJson: (400, "invalid_json"),
+    errors.InvalidInput: (400, "invalid_input"),
+    errors.BadRequest: (400, "bad_request"),
+    errors.Unauthorized: (401, "unauthorized"),
+    errors.Forbidden: (403, "forbidden"),
+    errors.PathForbidden: (403, "forbidden"),
+    errors.UnknownModel: (404, "unknown_model"),
+    errors.UnknownVersion: (404, "not_found"),
+    errors.NoSuchFile: (404, "not_found"),
+    errors.TooLarge: (413, "too_large"),
+    errors.UnsupportedMediaType: (415, "unsupported_media_type"),
+    errors.Rejected: (422, "rejected"),
+    errors.SourceChanged: (422, "rejected"),
+    errors.InferenceFailed: (500, "inference_failed"),
+    errors.NotServing: (503, "no_model"),
+    errors.Overloaded: (503, "overloaded"),
+    errors.ShuttingDown: (503, "overloaded"),
+    errors.RunTimeout: (504, "timeout"),
+}
+"""Every error that may reach a client: its status and its code. What is not here is a 500 without a word."""
+
+HTTP_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+}
+"""The codes of the refusals that Flask makes by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a request may be, in bytes and seconds, and how many may wait for events at once."""
+
+    max_body_bytes: int
+    max_upload_bytes: int
+    timeout_seconds: float
+    waiting_clients: int
+
+
+def build_app(
+    *,
+    holder: ModelHolder,
+    deployer: Deployer,
+    journal: Journal,
+    catalogue: Catalogue,
+    files: NamedFiles,
+    faults: Callable[[], Sequence[str]],
+    tokens: Tokens,
+    limits: Limits,
+    default_model: str,
+    welcome: str,
+) -> Flask:
+    """The application, from its parts."""
+    app = Flask("modeldrop", static_folder=None)
+    app.url_map.merge_slashes = False  # a redirect would be an answer of a form that no client expects
+    predictor = Predictor(holder, knows=catalogue.knows, timeout_seconds=limits.timeout_seconds)
+    app.register_blueprint(predict_routes(predictor, default_model=default_model, max_body_bytes=limits.max_body_bytes))
+    app.register_blueprint(
+        deploy_routes(deployer, files, default_model=default_model, max_upload_bytes=limits.max_upload_bytes)
+    )
+    app.register_blueprint(read_routes(catalogue, journal, Seats(limits.waiting_clients)))
+    app.register_blueprint(health_routes(faults, welcome=welcome))
+    app.before_request(lambda: authorise(_head(), tokens))
+    app.register_error_handler(errors.ModeldropError, _refused)
+    app.register_error_handler(HTTPException, _http_refused)
+    app.register_error_handler(Exception, _failed)
+    return app
+
+
+def refusal_of(error: errors.ModeldropError) -> tuple[int, dict[str, object], dict[str, str]]:
+    """The status, the JSON object and the headers that tell a client of ``error``."""
+    status, code = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), (500, "internal_error"))
+    value: dict[str, object] = {"error": str(error), "code": code}
+    if isinstance(error, errors.Rejected):
+        value |= {"error": f"the candidate was rejected: {error.reason}", "reason": error.reason, "check": error.check}
+    return status, value, _headers_of(error)
+
+
+def _headers_of(error: errors.ModeldropError) -> dict[str, str]:
+    if isinstance(error, errors.Unauthorized):
+        return {"WWW-Authenticate": "Bearer"}
+    if isinstance(error, errors.Overloaded):
+        return {"Retry-After": str(error.retry_after_seconds)}
+    if isinstance(error, errors.ShuttingDown | errors.NotServing):
+        return {"Retry-After": "1"}
+    return {}
+
+
+def _head() -> Head:
+    environ = request.environ
+    headers = {name.removeprefix("HTTP_"): value for name, value in environ.items() if name.startswith("HTTP_")}
+    headers["CONTENT_TYPE"] = environ.get("CONTENT_TYPE", "")
+    return Head(request.path, headers, environ.get("REMOTE_ADDR", ""))
+
+
+def _refused(error: errors.ModeldropError) -> Response:
+    status, value, headers = refusal_of(error)
+    return answer(value, status, headers)
+
+
+def _http_refused(error: HTTPException) -> Response:
+    status = error.code or 500
+    kept = {name: value for name, value in error.get_headers() if name == "Allow"}
+    value = {
+        "error": _sentence(error),
+        "code": HTTP_CODES.get(status, "bad_request" if status < 500 else "internal_error"),
+    }
+    return answer(value, status, kept)
+
+
+def _sentence(error: HTTPException) -> str:
+    if error.code == 404:
+        return f"there is nothing at {request.path}"
+    if error.code == 405:
+        return f"{request.method} is not allowed at {request.path}"
+    return (error.description or error.name).rstrip(".").lower()
+
+
+def _failed(error: Exception) -> Response:
+    LOG.error("%s %s failed", request.method, request.path, exc_info=error)
+    return answer({"error": "something went wrong inside; the log has it", "code": "internal_error"}, 500)

@@ -1,0 +1,105 @@
+"""Who may call what: the contract's table of classes as pure functions over a request's head.
+
+The server asks before it reads a body, the application asks again; both ask here.
+"""
+
+import hmac
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from daemon.errors import Forbidden, Unauthorized, UnsupportedMediaType
+from daemon.web.routes import RouteClass, class_of
+
+LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
+PROXY_HEADERS = ("FORWARDED", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_REAL_IP", "VIA")
+UNIX_PEER = "unix"
+"""What the server calls a peer on a unix socket; over TCP a peer is always an address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What access depends on.
+
+    ``headers`` have upper-case names with underscores; ``peer`` is an address, or ``unix``.
+    """
+
+    path: str
+    headers: Mapping[str, str]
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The configured bearer tokens; an empty one is none."""
+
+    admin: str
+    predict: str
+
+
+def authorise(head: Head, tokens: Tokens) -> None:
+    """Returns when the request may go on; raises Unauthorized, Forbidden or UnsupportedMediaType when not."""
+    route = class_of(head.path)
+    if route is RouteClass.ADMIN:
+        _refuse_cross_site(head)
+        _need_admin(head, tokens)
+    elif _needs_any_token(route, tokens):
+        _need_one_of(head, (tokens.predict, tokens.admin))
+
+
+def _needs_any_token(route: RouteClass, tokens: Tokens) -> bool:
+    if route is RouteClass.PREDICT:
+        return bool(tokens.predict)
+    return route is RouteClass.READ and bool(tokens.predict or tokens.admin)
+
+
+def _need_admin(head: Head, tokens: Tokens) -> None:
+    if tokens.admin:
+        _need_one_of(head, (tokens.admin,))
+        return
+    if not is_local(head.peer):
+        raise Forbidden("no admin token is configured: expected a peer on this machine, the request came from another")
+    if any(name in head.headers for name in PROXY_HEADERS):
+        raise Forbidden("no admin token is configured: expected a direct request, this one came through a proxy")
+    host = head.headers.get("HOST", "")
+    if re.sub(r":\d*$", "", host).lower() not in LOCAL_HOSTS:
+        raise Forbidden(f"no admin token is configured: expected a Host of this machine, found {host!r}")
+
+
+def is_local(peer: str) -> bool:
+    """Whether ``peer`` is on this machine: a loopback address or a unix socket."""
+    if peer == UNIX_PEER:
+        return True
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def _need_one_of(head: Head, tokens: tuple[str, ...]) -> None:
+    scheme, _, given = head.headers.get("AUTHORIZATION", "").partition(" ")
+    if not given or scheme.lower() != "bearer":
+        raise Unauthorized("expected an Authorization header with a bearer token, found none")
+    # WSGI hands a header's bytes on as latin-1; a token that is not ASCII was sent as UTF-8.
+    presented = given.strip().encode("latin-1", "replace")
+    # Every token is compared, each in constant time, so that the time taken tells nothing.
+    matches = [hmac.compare_digest(presented, token.encode()) for token in tokens if token]
+    if not any(matches):
+        raise Unauthorized("the bearer token is not one that opens this route")
+
+
+def _refuse_cross_site(head: Head) -> None:
+    origin = head.headers.get("ORIGIN")
+    if origin is not None and urlsplit(origin).netloc.lower() != head.headers.get("HOST", "").lower():
+        raise Forbidden(f"expected no Origin or this server's own, found {origin!r}")
+    media_type = head.headers.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if media_type in FORM_TYPES:
+        raise UnsupportedMediaType(
+            f"found content type {media_type}, which any web page could send; expected application/json, "
+            "application/octet-stream or none"
+        )

@@ -1,0 +1,46 @@
+"""JSON answers by orjson, and JSON bodies. Entered by request threads; holds no state."""
+
+from collections.abc import Mapping
+
+import orjson
+from flask import Request, Response
+
+from daemon.errors import InvalidJson, TooLarge
+
+JSON = "application/json"
+OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+
+
+def dumps(value: object) -> bytes:
+    """``value`` as JSON; arrays as nested lists, NaN and infinities as null."""
+    return orjson.dumps(value, option=OPTIONS)
+
+
+def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(dumps(value), status=status, headers=headers, content_type=JSON)
+
+
+def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The whole body; raises TooLarge beyond ``limit_bytes``."""
+    length = request.content_length or 0
+    if length > limit_bytes:
+        raise TooLarge(f"the body has {length} bytes; at most {limit_bytes} are taken")
+    return request.get_data(cache=False)
+
+
+def read_object(body: bytes, *, empty_is_object: bool = False) -> dict[str, object]:
+    """The JSON object that ``body`` holds; raises InvalidJson for anything else."""
+    if not body and empty_is_object:
+        return {}
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidJson(f"the body is not JSON: {error}; expected an object") from None
+    if not isinstance(value, dict):
+        raise InvalidJson(f"the body is a JSON {_kind(value)}; expected an object")
+    return value
+
+
+def _kind(value: object) -> str:
+    kinds: dict[type, str] = {list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return kinds.get(type(value), "number")

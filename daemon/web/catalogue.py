@@ -1,0 +1,87 @@
+"""What there is to know about models: what serves, what is on its way, what was. Entered by request threads."""
+
+from collections.abc import Callable, Mapping
+
+from daemon.errors import UnknownModel
+from daemon.history import Journal, Outcome
+from daemon.holder import ModelHolder
+from daemon.release import Release, TensorSpec
+
+OnItsWay = Callable[[str], Mapping[str, str] | None]
+
+
+class Catalogue:
+    """Answers questions about models by name. Thread-safe.
+
+    ``on_its_way`` are asked in turn for the candidate of a model.
+    """
+
+    def __init__(
+        self, holder: ModelHolder, journal: Journal, *, default_model: str, on_its_way: tuple[OnItsWay, ...]
+    ) -> None:
+        self._holder = holder
+        self._journal = journal
+        self._default_model = default_model
+        self._on_its_way = on_its_way
+
+    def knows(self, model: str) -> bool:
+        """Whether there ever was anything for ``model``; the default model is always known."""
+        return model == self._default_model or model in self._journal.models()
+
+    def models(self) -> list[dict[str, object]]:
+        """Every known model, by name."""
+        return [self.model(name) for name in sorted({self._default_model, *self._journal.models()})]
+
+    def model(self, name: str) -> dict[str, object]:
+        """What serves as ``name``, and what is on its way; raises UnknownModel."""
+        self._need(name)
+        release = self._holder.release_of(name)
+        candidates = (ask(name) for ask in self._on_its_way)
+        return {
+            "model": name,
+            "state": "live" if release else self._state_of_none(name),
+            **_described(release),
+            "candidate": next((found for found in candidates if found), None),
+        }
+
+    def releases(self, name: str, limit: int) -> list[dict[str, object]]:
+        """What went live and what was refused, newest first; raises UnknownModel."""
+        self._need(name)
+        return [_row(outcome) for outcome in self._journal.outcomes(name, limit)]
+
+    def _need(self, name: str) -> None:
+        if not self.knows(name):
+            raise UnknownModel(f"there is no model {name!r}")
+
+    def _state_of_none(self, name: str) -> str:
+        standing = self._journal.standing().get(name)
+        return "unloaded" if standing and standing.unloaded else "none"
+
+
+def _described(release: Release | None) -> dict[str, object]:
+    return {
+        "version": release.version if release else None,
+        "sha256": release.sha256 if release else None,
+        "model_path": release.model_path if release else None,
+        "since": release.time if release else None,
+        "inputs": [_tensor(spec) for spec in release.signature.inputs] if release else [],
+        "outputs": [_tensor(spec) for spec in release.signature.outputs] if release else [],
+        "metadata": release.metadata if release else {},
+    }
+
+
+def _tensor(spec: TensorSpec) -> dict[str, object]:
+    described: dict[str, object] = {"name": spec.name, "dtype": spec.dtype, "shape": spec.shape}
+    return {**described, "optional": True} if spec.optional else described
+
+
+def _row(outcome: Outcome) -> dict[str, object]:
+    row: dict[str, object] = {
+        "version": outcome.version,
+        "outcome": outcome.outcome,
+        "sha256": outcome.sha256,
+        "model_path": outcome.model_path,
+        "time": outcome.time,
+    }
+    extra = {"cause": outcome.cause, "reason": outcome.reason, "check": outcome.check}
+    return {**row, **{name: value for name, value in extra.items() if value is not None}}

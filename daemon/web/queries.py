@@ -1,0 +1,28 @@
+"""Query parameters as typed values. Entered by request threads."""
+
+import math
+from collections.abc import Mapping
+
+from daemon.errors import BadRequest
+
+
+def whole(query: Mapping[str, str], name: str, default: int, *, most: int) -> int:
+    """The whole number ``name``, at least 0; more than ``most`` counts as ``most``. Raises BadRequest."""
+    text = query.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise BadRequest(f"{name}: expected a whole number from 0 on, found {text[:50]!r}")
+    return min(int(text), most)
+
+
+def seconds(query: Mapping[str, str], name: str, *, most: float) -> float:
+    """The seconds ``name``, at least 0 (the default); more than ``most`` counts as ``most``. Raises BadRequest."""
+    text = query.get(name, "0")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value >= 0:
+        raise BadRequest(f"{name}: expected a number of seconds from 0 on, found {text[:50]!r}")
+    return min(value, most)

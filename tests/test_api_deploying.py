@@ -1,0 +1,361 @@
+"""Deploying over HTTP: update, upload, rollback, load and unload, and every refusal leaves what serves alone."""
+
+import base64
+import hashlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from werkzeug.test import TestResponse
+
+from daemon.errors import SourceChanged
+from daemon.intake.store import Store
+from tests.onnx_models import constant_model, external
+from tests.web_rig import LIMIT_BYTES, WebRig
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[WebRig]:
+    with WebRig(tmp_path) as rig:
+        yield rig
+
+
+def refused(answer: TestResponse) -> tuple[int, str]:
+    value = answer.get_json()
+    assert value["error"]
+    return answer.status_code, value["code"]
+
+
+def rejected(answer: TestResponse) -> tuple[str, str]:
+    """Check and reason of a 422."""
+    assert refused(answer) == (422, "rejected")
+    value = answer.get_json()
+    assert value["reason"] in value["error"]
+    return value["check"], value["reason"]
+
+
+def bytes_of(rig: WebRig, value: float) -> bytes:
+    return constant_model(rig.folder / "sent" / "model.onnx", value).read_bytes()
+
+
+def serving(rig: WebRig, model: str = "default") -> tuple[int, float]:
+    """Version and output of what answers now."""
+    value = rig.predict(f"/models/{model}/predict").get_json()
+    return value["version"], value["output"][0][0]
+
+
+def names(rig: WebRig) -> list[str]:
+    return [event.event for event in rig.journal.events(limit=1000)]
+
+
+def test_update_serves_when_it_answers(rig: WebRig) -> None:
+    path = rig.model_file(1)
+    answer = rig.post("/update_model", {"model_path": "1.onnx"})
+    assert answer.status_code == 200
+    assert answer.get_json() == {
+        "message": "模型已更新成功",
+        "outcome": "live",
+        "model": "default",
+        "version": 1,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "model_path": "1.onnx",
+    }
+    assert serving(rig) == (1, 1)
+    assert rig.journal.events()[0].cause == "updated"
+
+
+def test_update_to_what_serves_is_unchanged_under_the_path_as_typed(rig: WebRig) -> None:
+    rig.update(1)
+    rig.model_file(1, "copy.onnx")
+    value = rig.post("/update_model", {"model_path": "drop/copy.onnx"}).get_json()
+    assert (value["outcome"], value["version"], value["model_path"]) == ("unchanged", 1, "drop/copy.onnx")
+
+
+def test_update_of_a_named_model_makes_it(rig: WebRig) -> None:
+    rig.model_file(2)
+    assert rig.post("/update_model", {"model_path": "2.onnx", "model": "other"}).get_json()["model"] == "other"
+    assert serving(rig, "other") == (1, 2)
+
+
+def test_update_takes_a_model_with_external_data(rig: WebRig) -> None:
+    external(rig.allowed / "m.onnx", value_of=3)
+    assert rig.post("/update_model", {"model_path": "allowed/m.onnx"}).status_code == 200
+    assert serving(rig) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "invalid_json"),
+        (b"[]", "invalid_json"),
+        (b"{}", "bad_request"),
+        (b'{"model_path": ""}', "bad_request"),
+        (b'{"model_path": 5}', "bad_request"),
+        (b'{"model_path": ["a"]}', "bad_request"),
+        (b'{"model_path": "1.onnx", "model": ""}', "bad_request"),
+        (b'{"model_path": "1.onnx", "model": "a b"}', "bad_request"),
+        (b'{"model_path": "1.onnx", "model": "../x"}', "bad_request"),
+        (b'{"model_path": "1.onnx", "model": null}', "bad_request"),
+    ],
+)
+def test_malformed_update_is_400(rig: WebRig, body: bytes, code: str) -> None:
+    rig.model_file(1)
+    assert refused(rig.post("/update_model", body)) == (400, code)
+    assert names(rig) == []
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../outside.onnx", "drop/../../outside.onnx"])
+def test_update_outside_the_allowed_folders_is_403(rig: WebRig, path: str) -> None:
+    assert refused(rig.post("/update_model", {"model_path": path})) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("path", ["nothing.onnx", "drop/nothing.onnx", "x" * 300 + ".onnx"])
+def test_update_to_a_file_that_is_not_there_is_404(rig: WebRig, path: str) -> None:
+    answer = rig.post("/update_model", {"model_path": path})
+    assert refused(answer) == (404, "not_found")
+    assert str(rig.folder) not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "check"),
+    [
+        ("empty.onnx", b"", "structure"),
+        ("text.onnx", b"<html>not a model</html>", "structure"),
+        ("notes.txt", b"just text", "structure"),
+    ],
+)
+def test_update_to_what_is_no_model_is_422_and_written_down(rig: WebRig, name: str, content: bytes, check: str) -> None:
+    rig.update(1)
+    (rig.drop / name).write_bytes(content)
+    found, reason = rejected(rig.post("/update_model", {"model_path": name}))
+    assert found == check
+    assert serving(rig) == (1, 1)
+    event = rig.journal.events(limit=100)[-1]
+    assert (event.event, event.cause, event.model_path, event.reason) == ("rejected", "updated", name, reason)
+    row = rig.get("/models/default/releases").get_json()["releases"][0]
+    assert (row["outcome"], row["check"], row["reason"]) == ("rejected", check, reason)
+
+
+def test_update_to_half_a_file_is_422(rig: WebRig) -> None:
+    path = rig.model_file(1)
+    path.write_bytes(path.read_bytes()[:-7])
+    check, reason = rejected(rig.post("/update_model", {"model_path": path.name}))
+    assert check == "structure"
+    assert reason.startswith("truncated")
+
+
+def test_update_to_a_file_that_changes_while_it_is_copied_tries_again(
+    rig: WebRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.model_file(1)
+    left, ingest = [1, 1], Store.ingest
+
+    def moving(*arguments: object) -> object:
+        if left:
+            left.pop()
+            raise SourceChanged("it changed")
+        return ingest(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Store, "ingest", moving)
+    assert rig.post("/update_model", {"model_path": "1.onnx"}).status_code == 200
+
+
+def test_update_to_a_file_that_never_stops_changing_is_422(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def moving(*_: object) -> None:
+        raise SourceChanged("it changed")
+
+    rig.model_file(1)
+    monkeypatch.setattr(Store, "ingest", moving)
+    check, reason = rejected(rig.post("/update_model", {"model_path": "1.onnx"}))
+    assert check == "store"
+    assert "changed" in reason
+
+
+def test_odd_name_is_escaped_in_the_answer(rig: WebRig) -> None:
+    rig.model_file(1, "a\nb.onnx")
+    assert rig.post("/update_model", {"model_path": "a\nb.onnx"}).get_json()["model_path"] == "a\\nb.onnx"
+
+
+def test_upload_serves_when_it_answers(rig: WebRig) -> None:
+    content = bytes_of(rig, 4)
+    answer = rig.put("/models/default/upload?filename=sent.onnx", content)
+    assert answer.status_code == 200
+    value = answer.get_json()
+    assert (value["message"], value["outcome"], value["model_path"]) == ("模型已更新成功", "live", "sent.onnx")
+    assert value["sha256"] == hashlib.sha256(content).hexdigest()
+    assert serving(rig) == (1, 4)
+    assert rig.journal.events()[0].cause == "uploaded"
+
+
+def test_upload_without_a_name_has_the_models(rig: WebRig) -> None:
+    assert rig.put("/models/other/upload", bytes_of(rig, 4)).get_json()["model_path"] == "other.onnx"
+
+
+@pytest.mark.parametrize("how", ["hex", "upper", "digest", "digests", "both"])
+def test_upload_with_its_digest_is_taken(rig: WebRig, how: str) -> None:
+    content = bytes_of(rig, 4)
+    digest = hashlib.sha256(content)
+    encoded = f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"
+    headers = {
+        "hex": {"X-Content-SHA256": digest.hexdigest()},
+        "upper": {"X-Content-SHA256": digest.hexdigest().upper()},
+        "digest": {"Content-Digest": encoded},
+        "digests": {"Content-Digest": f"sha-512=:YWJj:, {encoded}"},
+        "both": {"X-Content-SHA256": digest.hexdigest(), "Content-Digest": encoded},
+    }[how]
+    assert rig.put("/models/default/upload", content, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Content-SHA256": "0" * 64},
+        {"Content-Digest": f"sha-256=:{base64.b64encode(bytes(32)).decode()}:"},
+    ],
+)
+def test_upload_with_another_digest_is_rejected(rig: WebRig, headers: dict[str, str]) -> None:
+    rig.update(1)
+    check, _ = rejected(rig.put("/models/default/upload", bytes_of(rig, 4), headers=headers))
+    assert check == "integrity"
+    assert serving(rig) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Content-SHA256": "xyz"},
+        {"X-Content-SHA256": "0" * 63},
+        {"Content-Digest": "sha-256=:AAAA:"},
+        {"Content-Digest": "sha-512=:AAAA:"},
+        {"Content-Digest": "sha-256=:A:"},
+    ],
+)
+def test_upload_with_a_malformed_digest_is_400(rig: WebRig, headers: dict[str, str]) -> None:
+    assert refused(rig.put("/models/default/upload", bytes_of(rig, 4), headers=headers)) == (400, "bad_request")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/models/default/upload?filename=x.txt",
+        "/models/default/upload?filename=a/b.onnx",
+        "/models/default/upload?filename=..%5Cb.onnx",
+        "/models/default/upload?filename=",
+        "/models/a%20b/upload",
+        "/models/-x/upload",
+        "/models/" + "x" * 101 + "/upload",
+    ],
+)
+def test_upload_under_a_wrong_name_is_400(rig: WebRig, path: str) -> None:
+    assert refused(rig.put(path, bytes_of(rig, 4))) == (400, "bad_request")
+    assert names(rig) == []
+
+
+def test_upload_over_its_own_limit_is_413_and_leaves_nothing(rig: WebRig) -> None:
+    answer = rig.put("/models/default/upload", b"x" * (16 * LIMIT_BYTES + 1))
+    assert refused(answer) == (413, "too_large")
+    assert rig.lower.store.entries() == set()
+
+
+def test_upload_may_be_larger_than_other_bodies(rig: WebRig) -> None:
+    check, _ = rejected(rig.put("/models/default/upload", b"x" * (LIMIT_BYTES + 1)))
+    assert check == "structure"
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"\x08"])
+def test_upload_of_what_is_no_model_is_422(rig: WebRig, content: bytes) -> None:
+    rig.update(1)
+    rejected(rig.put("/models/default/upload", content))
+    assert serving(rig) == (1, 1)
+
+
+def test_upload_that_left_its_weights_behind_is_422(rig: WebRig) -> None:
+    path = external(rig.folder / "sent" / "m.onnx")
+    check, reason = rejected(rig.put("/models/default/upload", path.read_bytes()))
+    assert check == "structure"
+    assert "m.onnx.data" in reason
+
+
+def test_rollback_answers_like_an_update(rig: WebRig) -> None:
+    rig.update(1)
+    rig.update(2)
+    answer = rig.post("/models/default/rollback")
+    value = answer.get_json()
+    assert (answer.status_code, value["outcome"], value["version"], value["model_path"]) == (200, "live", 3, "1.onnx")
+    assert value["message"] == "模型已更新成功"
+    assert serving(rig) == (3, 1)
+
+
+def test_rollback_to_a_version(rig: WebRig) -> None:
+    for number in (1, 2, 3):
+        rig.update(number)
+    assert rig.post("/models/default/rollback", {"version": 1}).status_code == 200
+    assert serving(rig) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"[]", 400, "invalid_json"),
+        (b'{"version": "1"}', 400, "bad_request"),
+        (b'{"version": 1.0}', 400, "bad_request"),
+        (b'{"version": true}', 400, "bad_request"),
+        (b'{"version": 9}', 404, "not_found"),
+        (b'{"version": 0}', 404, "not_found"),
+        (b'{"version": -1}', 404, "not_found"),
+        (b"", 404, "not_found"),
+    ],
+)
+def test_rollback_to_nothing_is_refused_and_leaves_what_serves(
+    rig: WebRig, body: bytes, status: int, code: str
+) -> None:
+    rig.update(1)
+    assert refused(rig.post("/models/default/rollback", body)) == (status, code)
+    assert serving(rig) == (1, 1)
+
+
+def test_rollback_load_and_unload_of_a_model_that_never_was_are_404_and_leave_no_trace(rig: WebRig) -> None:
+    for path in ("/models/no/rollback", "/v2/repository/models/no/load", "/v2/repository/models/no/unload"):
+        assert refused(rig.post(path)) == (404, "unknown_model")
+    assert refused(rig.predict("/models/no/predict")) == (404, "unknown_model")
+
+
+def test_unload_and_load_answer_200_as_tritonclient_needs(rig: WebRig) -> None:
+    rig.update(1)
+    assert rig.post("/v2/repository/models/default/unload", headers={}).status_code == 200
+    assert rig.predict().status_code == 503
+    assert rig.post("/v2/repository/models/default/load", {}).status_code == 200
+    assert serving(rig) == (1, 1)
+
+
+def test_deploy_while_stopping_is_503(rig: WebRig) -> None:
+    rig.model_file(1)
+    rig.deployer.stop()
+    answer = rig.post("/update_model", {"model_path": "1.onnx"})
+    assert refused(answer) == (503, "overloaded")
+    assert answer.headers["Retry-After"]
+
+
+def test_every_request_after_an_update_is_answered_by_it_or_a_newer_one(rig: WebRig) -> None:
+    rig.update(0)
+    stop, faults = threading.Event(), list[str]()
+    answered = [1]  # the newest version whose update has answered
+
+    def predict() -> None:
+        while not stop.is_set():
+            promised = answered[-1]
+            value = rig.predict().get_json()
+            if value["version"] < promised or value["output"][0][0] != value["version"] - 1:
+                faults.append(f"{value} after version {promised} was answered")
+
+    threads = [threading.Thread(target=predict) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for number in range(1, 15):
+        answered.append(rig.update(number).get_json()["version"])
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert answered[-1] == 15

@@ -1,0 +1,100 @@
+"""The web application on a deployer with a real store, journal and engine, asked by Flask's own client."""
+
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import orjson
+from werkzeug.test import TestResponse
+
+from daemon.api import Limits, build_app
+from daemon.gate import Integrity, Structure
+from daemon.intake.named import NamedFiles
+from daemon.runtime import Deadlines, EngineOptions, load_engine
+from daemon.web.access import Tokens
+from daemon.web.catalogue import Catalogue
+from tests.deploying_rig import DeployingRig
+from tests.onnx_models import constant_model
+
+LIMIT_BYTES = 4096
+
+
+class WebRig:
+    """The application's parts and a client; ``folder`` is the config file's. ``with`` starts and closes it.
+
+    Bodies may have ``LIMIT_BYTES``, uploads 16 times as many; runs and waits are cut after a second. ``faults`` is what
+    keeps it from being ready.
+    """
+
+    def __init__(self, folder: Path, *, tokens: Tokens | None = None, waiting_clients: int = 1) -> None:
+        self._undo = ExitStack()
+        self.folder = folder
+        self.allowed = folder / "allowed"
+        self.allowed.mkdir()
+        deadlines = Deadlines()
+        self._undo.callback(deadlines.stop)
+        load = partial(load_engine, options=EngineOptions(threads=1), deadlines=deadlines)
+        self.lower = self._undo.enter_context(DeployingRig(folder, loader=load, checks=(Integrity(), Structure())))
+        self.drop, self.journal, self.holder = self.lower.drop, self.lower.journal, self.lower.holder
+        self.deployer = self.lower.deployer
+        self.faults: list[str] = []
+        self.app = build_app(
+            holder=self.holder,
+            deployer=self.deployer,
+            journal=self.journal,
+            catalogue=Catalogue(
+                self.holder, self.journal, default_model="default", on_its_way=(self.deployer.candidate_of,)
+            ),
+            files=NamedFiles(folder, (self.drop, self.allowed), 1, 1),
+            faults=lambda: self.faults,
+            tokens=tokens or Tokens("", ""),
+            limits=Limits(
+                max_body_bytes=LIMIT_BYTES,
+                max_upload_bytes=16 * LIMIT_BYTES,
+                timeout_seconds=1,
+                waiting_clients=waiting_clients,
+            ),
+            default_model="default",
+            welcome="欢迎 <b>",
+        )
+
+    def __enter__(self) -> "WebRig":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._undo.close()
+
+    def ask(self, method: str, path: str, body: object = None, **more: Any) -> TestResponse:
+        """One request from this machine; ``body`` is sent as it is when it is bytes, else as JSON."""
+        sent = body if body is None or isinstance(body, bytes) else orjson.dumps(body)
+        return self.app.test_client().open(path, method=method, data=sent, **more)
+
+    def get(self, path: str, **more: Any) -> TestResponse:
+        return self.ask("GET", path, **more)
+
+    def post(self, path: str, body: object = None, **more: Any) -> TestResponse:
+        return self.ask("POST", path, body, **more)
+
+    def put(self, path: str, body: bytes, **more: Any) -> TestResponse:
+        return self.ask("PUT", path, body, **more)
+
+    def model_file(self, value: float, name: str = "") -> Path:
+        """A model in the drop directory whose every output is ``value``, of ten inputs and five outputs."""
+        return constant_model(self.drop / (name or f"{value}.onnx"), value)
+
+    def update(self, value: float, model: str = "default") -> TestResponse:
+        """A deploy of such a model over HTTP, with all that follows it."""
+        path = self.model_file(value)
+        answer = self.post("/update_model", {"model_path": path.name, "model": model})
+        self.settle()
+        return answer
+
+    def predict(self, path: str = "/predict") -> TestResponse:
+        return self.post(path, {"inputs": [[1] * 10]})
+
+    def settle(self) -> None:
+        self.lower.settle()
