@@ -1,0 +1,239 @@
+"""Builds every part once, and starts and stops them in order.
+
+The threads of the daemon, and what each alone may touch:
+
+| thread          | started by      | alone may touch                                                       |
+|-----------------|-----------------|-----------------------------------------------------------------------|
+| main            | the interpreter | the server's loop: sockets, connections, parsing; signals             |
+| request-N       | server          | one request each: lease, decode, run, encode                          |
+| slow-N          | server          | one request each, of those that may wait: deploys, uploads, long polls |
+| scanner         | watcher         | what is known of each path; the alarm                                 |
+| deployer        | lane            | swaps, the shelf, retired engines, pruning                            |
+| watchdog's      | alarm           | nothing: they ring the bell                                           |
+| deadlines       | engine runs     | nothing: it sets the terminate flag of runs that are overdue          |
+| start-up        | serve           | nothing: it waits for the restored and the dropped, then announces    |
+| native-log      | run_daemon      | the pipe behind file descriptor 2                                     |
+
+Every one of them is joined by the ``stop`` or ``close`` of whoever started it.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from socket import socket
+
+from daemon.api import Limits as ApiLimits
+from daemon.api import build_app, refusal_of
+from daemon.config import Settings
+from daemon.deployer import Deployer
+from daemon.errors import ModeldropError, StartupError
+from daemon.gate import Gate, Integrity, Structure, Trial
+from daemon.history import Journal
+from daemon.holder import ModelHolder
+from daemon.http.sockets import close as close_socket
+from daemon.intake.named import NamedFiles
+from daemon.intake.statelock import StateLock
+from daemon.intake.store import Store
+from daemon.lane.adopt import Adoption
+from daemon.lane.prepare import Preparation
+from daemon.lifecycle import Daemon
+from daemon.log import log_event
+from daemon.release import Event
+from daemon.runtime import Deadlines, EngineOptions, EngineShelf, check_providers, load_engine
+from daemon.server import Admission, HttpError, Limits, Server, bind
+from daemon.watcher import Watcher
+from daemon.watching.alarm import Alarm
+from daemon.watching.arming import Arming
+from daemon.watching.scanner import DropDirectory, Patience, Scanner
+from daemon.web.access import Head, Tokens, authorise
+from daemon.web.catalogue import Catalogue
+from daemon.web.readiness import Readiness
+from daemon.web.routes import is_slow, is_upload
+
+MIB = 1 << 20
+SLOW_THREADS = 16
+WAITING_CLIENTS = 8
+"""Long polls at once; the other slow threads are left to deploys."""
+
+
+def check(settings: Settings) -> None:
+    """Raises ConfigError for a setting that is wrong on this machine, though its form is right."""
+    check_providers(_engine_options(settings).providers)
+
+
+def assemble(settings: Settings) -> Daemon:
+    """Every part, built once; raises ConfigError or StartupError, and then nothing is left behind."""
+    with ExitStack() as undo:
+        return _assemble(settings, undo)
+
+
+def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
+    state_dir = settings.place(settings.state_dir)
+    undo.enter_context(StateLock(state_dir))
+    _make_folder(settings.place(settings.watch.drop_dir), "watch.drop_dir")
+    _make_folder(state_dir / "spool", "state_dir")
+    sockets = _listen(settings, undo)
+    journal = Journal(state_dir / "journal.sqlite3", log_event, keep_events=settings.history.events)
+    undo.callback(journal.close)
+    holder = ModelHolder()
+    undo.callback(holder.close)
+    deployer = _deployer(settings, holder, journal, undo)
+    watcher, scanner = _watcher(settings, journal, deployer)
+    readiness = Readiness(holder, journal, watcher.fault, default_model=settings.default_model)
+    catalogue = Catalogue(
+        holder,
+        journal,
+        default_model=settings.default_model,
+        on_its_way=(deployer.candidate_of, scanner.waiting_for),
+    )
+    tokens = Tokens(settings.auth.admin_token, settings.auth.predict_token)
+    app = build_app(
+        holder=holder,
+        deployer=deployer,
+        journal=journal,
+        catalogue=catalogue,
+        files=_named_files(settings),
+        faults=readiness.faults,
+        tokens=tokens,
+        limits=_api_limits(settings),
+        default_model=settings.default_model,
+        welcome=settings.server.welcome,
+    )
+    guard = partial(_guard, tokens, _api_limits(settings))
+    server = Server(app, sockets, _server_limits(settings), guard, is_slow, state_dir / "spool")
+    undo.callback(server.close)
+    return Daemon(
+        server=server, deployer=deployer, watcher=watcher, journal=journal, readiness=readiness, undo=undo.pop_all()
+    )
+
+
+def _make_folder(folder: Path, setting: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartupError(f"{setting}: the folder {folder} cannot be made: {error.strerror}") from None
+
+
+def _listen(settings: Settings, undo: ExitStack) -> list[socket]:
+    host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
+    named = [_placed(address, settings) for address in settings.server.listen]
+    sockets = bind(named or [f"{host}:{settings.server.port}"])
+    undo.callback(_close_unowned, sockets)
+    return sockets
+
+
+def _placed(address: str, settings: Settings) -> str:
+    """The address, with the path of a unix socket made absolute: like every path it is the config file's."""
+    path = address.removeprefix("unix:")
+    return address if path == address else f"unix:{settings.place(path)}"
+
+
+def _close_unowned(sockets: Sequence[socket]) -> None:
+    """Closes the sockets that no server has closed."""
+    for sock in sockets:
+        if sock.fileno() >= 0:
+            close_socket(sock)
+
+
+def _deployer(settings: Settings, holder: ModelHolder, journal: Journal, undo: ExitStack) -> Deployer:
+    deadlines = Deadlines()
+    undo.callback(deadlines.stop)
+    store = _open_store(settings.place(settings.state_dir) / "store")
+    shelf = EngineShelf()
+    load = partial(load_engine, options=_engine_options(settings), deadlines=deadlines)
+    timeout_seconds = settings.runtime.timeout_seconds
+    gate = Gate([Integrity(), Structure()], Trial(load, shelf, timeout_seconds=timeout_seconds))
+    return Deployer(
+        holder=holder,
+        store=store,
+        journal=journal,
+        preparation=Preparation(store, gate, journal.next_version),
+        adoption=Adoption(holder, store.root, load, shelf, timeout_seconds=timeout_seconds),
+        keep=settings.history.keep,
+    )
+
+
+def _open_store(root: Path) -> Store:
+    try:
+        return Store(root)
+    except OSError as error:
+        raise StartupError(f"state_dir: the store {root} cannot be made: {error.strerror}") from None
+
+
+def _watcher(settings: Settings, journal: Journal, deployer: Deployer) -> tuple[Watcher, Scanner]:
+    drop_dir = settings.place(settings.watch.drop_dir)
+    wake = threading.Event()
+    alarm = Alarm(wake)
+    scanner = Scanner(
+        DropDirectory(drop_dir, settings.watch.drop_dir, settings.default_model, _allowed_dirs(settings)),
+        Patience(settings.watch.settle_ms, settings.watch.incomplete_seconds),
+        journal=journal,
+        submit=deployer.submit,
+        closed=alarm.bell.take_closed,
+        wake=wake.set,
+    )
+
+    def report(event: str, reason: str) -> None:
+        journal.append(Event(event=event, reason=reason))
+
+    arming = Arming(alarm, drop_dir, report)
+    return Watcher(scanner, arming, wake=wake, rescan_seconds=settings.watch.rescan_seconds), scanner
+
+
+def _allowed_dirs(settings: Settings) -> tuple[Path, ...]:
+    return tuple(settings.place(folder) for folder in settings.deploy.allowed_dirs)
+
+
+def _named_files(settings: Settings) -> NamedFiles:
+    return NamedFiles(
+        folder=settings.folder,
+        allowed=(settings.place(settings.watch.drop_dir), *_allowed_dirs(settings)),
+        settle_ms=settings.watch.settle_ms,
+        patience_seconds=settings.watch.incomplete_seconds,
+    )
+
+
+def _engine_options(settings: Settings) -> EngineOptions:
+    chosen = settings.runtime
+    providers = ("auto",) if chosen.providers == "auto" else chosen.providers
+    return EngineOptions(providers=providers, threads=0 if chosen.threads == "auto" else chosen.threads)
+
+
+def _api_limits(settings: Settings) -> ApiLimits:
+    return ApiLimits(
+        max_body_bytes=int(settings.server.max_body_mb * MIB),
+        max_upload_bytes=int(settings.server.max_upload_mb * MIB),
+        timeout_seconds=settings.runtime.timeout_seconds,
+        waiting_clients=WAITING_CLIENTS,
+    )
+
+
+def _server_limits(settings: Settings) -> Limits:
+    return Limits(
+        threads=settings.server.threads,
+        slow_threads=SLOW_THREADS,
+        max_queue=settings.server.max_queued,
+        max_slow_queue=settings.server.max_queued,
+        connection_limit=settings.server.connections,
+        idle_seconds=settings.server.idle_seconds,
+        drain_seconds=settings.server.drain_seconds,
+    )
+
+
+def _guard(
+    tokens: Tokens, limits: ApiLimits, _method: str, path: str, _query: str, headers: Mapping[str, str], peer: str
+) -> Admission:
+    """Before a body is read: who may not send it, and how long it may be."""
+    limit = limits.max_upload_bytes if is_upload(path) else limits.max_body_bytes
+    try:
+        authorise(Head(path, headers, peer), tokens)
+    except ModeldropError as error:
+        status, value, extra = refusal_of(error)
+        refusal = HttpError(
+            status, HTTPStatus(status).phrase, str(value["code"]), str(value["error"]), tuple(extra.items())
+        )
+        return Admission(limit, refusal)
+    return Admission(limit)

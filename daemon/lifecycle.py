@@ -1,0 +1,87 @@
+"""The daemon's life: start-up, serving, and the end. The main thread runs it; start-up settles on its own."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from contextlib import ExitStack
+
+from daemon.deployer import Deployer
+from daemon.history import Journal
+from daemon.notify import notify
+from daemon.release import Release
+from daemon.server import Server
+from daemon.watcher import Watcher
+from daemon.web.readiness import Readiness
+
+FIRST_DEPLOYS_SECONDS = 10.0
+"""How long ``ready`` waits for what lies in the drop directory at the start; what takes longer is deployed later."""
+
+
+class Daemon:
+    """Everything that was assembled, to be run once. It owns ``undo``, which closes every part in the right order.
+
+    The sockets listen already; until ``serve`` runs, clients that come early wait instead of being refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        server: Server,
+        deployer: Deployer,
+        watcher: Watcher,
+        journal: Journal,
+        readiness: Readiness,
+        undo: ExitStack,
+    ) -> None:
+        self._server = server
+        self._deployer = deployer
+        self._watcher = watcher
+        self._journal = journal
+        self._readiness = readiness
+        self._undo = undo
+        self._start_up: threading.Thread | None = None
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """What clients connect to."""
+        return self._server.addresses
+
+    def serve(self, announce: Callable[[], None]) -> bool:
+        """Serves until ``stop``; whether all that had begun was answered. ``announce`` is called once ready."""
+        self._deployer.start()
+        restored = self._deployer.restore()
+        self._start_up = threading.Thread(target=self._settle, args=(restored, announce), name="start-up", daemon=True)
+        self._start_up.start()
+        try:
+            return self._server.run()
+        finally:
+            self._readiness.stop()
+
+    def stop(self) -> None:
+        """Begins the end: not ready from here on, the sockets close, ``serve`` returns. For signal handlers."""
+        self._readiness.stop()
+        notify("STOPPING=1")
+        self._journal.release_waiters()
+        self._server.begin_drain()
+
+    def close(self) -> bool:
+        """Ends and frees every part; False when something would not end, and only leaving the process will end it."""
+        if not self._watcher.stop() or not self._deployer.stop():
+            return False
+        if self._start_up is not None:  # what it waited for has ended with the two above
+            self._start_up.join()
+        self._undo.close()
+        return True
+
+    def _settle(self, restored: Sequence["Future[Release | None]"], announce: Callable[[], None]) -> None:
+        """What served before serves again, and only then is the drop directory looked at."""
+        wait(restored)
+        if self._readiness.is_stopping:
+            return
+        self._watcher.start()
+        self._watcher.wait_for_first_deploys(FIRST_DEPLOYS_SECONDS)
+        if self._readiness.is_stopping:
+            return
+        self._readiness.settle()
+        notify("READY=1")
+        announce()
