@@ -7,6 +7,7 @@ The threads of the daemon, and what each alone may touch:
 | main            | the interpreter | the server's loop: sockets, connections, parsing; signals             |
 | request-N       | server          | one request each: lease, decode, run, encode                          |
 | slow-N          | server          | one request each, of those that may wait: deploys, uploads, long polls |
+| spool           | server          | the files that long bodies are spooled to                              |
 | scanner         | watcher         | what is known of each path; the alarm                                 |
 | deployer        | lane            | swaps, the shelf, retired engines, pruning                            |
 | watchdog's      | alarm           | nothing: they ring the bell                                           |

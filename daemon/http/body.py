@@ -1,0 +1,133 @@
+"""Where bodies wait: short ones in memory, long ones in unlinked files.
+
+The loop thread fills a body, the spool's thread writes it down, the thread that serves the request reads it in the end.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from io import BytesIO
+from tempfile import TemporaryFile
+from threading import Condition
+from typing import Any
+
+from daemon.http.spool import Spool
+
+BATCH_BYTES = 256 << 10
+"""What is handed to the disk's thread at once: handing over costs more than the system call."""
+
+LAG_BYTES = 1 << 20
+"""What may wait for the disk; past it nothing more of that body is read from its client."""
+
+
+class Body:
+    """One body: in memory up to ``spool_bytes``, past them in a file without a name, so that a crash leaves none.
+
+    ``append`` and ``lags`` are the loop thread's, ``getfile`` the serving thread's, ``close`` is for either.
+    ``room_made`` is called by the spool's thread when the disk has caught up.
+    """
+
+    def __init__(self, spool: Spool, room_made: Callable[[], None]) -> None:
+        self._spool = spool
+        self._room_made = room_made
+        self._size = 0
+        self._memory = BytesIO()
+        self._spooled = False
+        self._batch: list[bytes] = []
+        self._batch_bytes = 0
+        self._closed = False
+        self._file: Any = None  # the spool thread's, as long as bytes are pending
+        self._stored = Condition()
+        self._pending_bytes = 0  # guarded by _stored
+        self._error: OSError | None = None  # guarded by _stored, as long as bytes are pending
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def lags(self) -> bool:
+        """Whether so much waits for the disk that no more should be read."""
+        return self._pending_bytes > LAG_BYTES
+
+    def append(self, piece: bytes) -> None:
+        """Take the next bytes. Raises ``OSError`` if earlier ones could not be stored."""
+        self._size += len(piece)
+        if self._size <= self._spool.spool_bytes:
+            self._memory.write(piece)
+            return
+        if not self._spooled:
+            self._spooled = True
+            piece = self._memory.getvalue() + piece
+            self._memory.close()
+        self._batch.append(piece)
+        self._batch_bytes += len(piece)
+        if self._batch_bytes >= BATCH_BYTES:
+            self._hand_over()
+
+    def getfile(self) -> Any:
+        """Wait until all is stored; return it, to be read from its beginning. Raises ``OSError`` if it could not be."""
+        with self._stored:
+            self._stored.wait_for(lambda: not self._pending_bytes)
+        self._error = self._write(self._take_batch())  # alone with it now, and this thread may wait for the disk
+        if self._error is not None:
+            raise self._error
+        body = self._file if self._spooled else self._memory
+        body.seek(0)
+        return body
+
+    def close(self) -> None:
+        """Forget it; a second call does nothing."""
+        self._closed = True
+        if self._spooled:
+            self._spool.submit(self._drop)
+        else:
+            self._memory.close()
+
+    def _hand_over(self) -> None:
+        with self._stored:
+            if self._error is not None:
+                raise self._error
+            self._pending_bytes += self._batch_bytes
+        self._spool.submit(partial(self._store, self._take_batch()))
+
+    def _take_batch(self) -> list[bytes]:
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        return batch
+
+    def _store(self, batch: list[bytes]) -> None:
+        error = None if self._closed else self._write(batch)
+        with self._stored:
+            lagged = self.lags
+            self._pending_bytes -= sum(map(len, batch))
+            self._error = error
+            self._stored.notify_all()
+        if lagged and not self.lags:
+            self._room_made()
+
+    def _write(self, batch: list[bytes]) -> OSError | None:
+        """Write ``batch``; return why it, or one before it, could not be stored."""
+        if self._error is not None or not batch:
+            return self._error
+        try:
+            if self._file is None:
+                self._file = TemporaryFile("w+b", dir=self._spool.folder)  # noqa: SIM115  # closed by _drop
+            self._file.write(b"".join(batch))
+            self._file.flush()
+        except OSError as error:
+            return error
+        return None
+
+    def _drop(self) -> None:
+        if self._file is not None:
+            with suppress(OSError):  # a full disk says so once more
+                self._file.close()
+
+
+class NoBody:
+    """Stands for a body that cannot be delimited."""
+
+    def getbuf(self) -> "NoBody":
+        return self
+
+    def close(self) -> None:
+        """Do nothing: there is nothing."""

@@ -1,0 +1,79 @@
+"""What each part of the HTTP layer sees of the one that holds it: so none has to import upwards. Types only."""
+
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from waitress.adjustments import Adjustments
+
+from daemon.http.poller import Poller
+from daemon.http.pools import Pools
+from daemon.http.terms import Terms
+
+
+class Connection(Protocol):
+    """What the front and the drain see of a connection. For the loop thread."""
+
+    last_activity: float
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is asked of it and it is kept for a next request."""
+
+    @property
+    def owes(self) -> bool:
+        """Whether its client waits for an answer, or for the rest of one."""
+
+    def overdue(self, now: float) -> bool:
+        """Whether its client takes too long; ``now`` is ``time.monotonic()``."""
+
+    def bytes_wait(self) -> bool:
+        """Whether the client sent something that was not read yet."""
+
+    def handle_close(self) -> None:
+        """Close it; a second call does nothing."""
+
+
+class Entrance(Protocol):
+    """What the front and the drain see of a listener. For the loop thread."""
+
+    paused: bool
+
+    @property
+    def open(self) -> bool:
+        """Whether it listens."""
+
+    def resume(self) -> None:
+        """Accept again, if it had stopped for want of room."""
+
+    def finish(self) -> None:
+        """Close, after taking those whom the kernel has told already that they are connected; or wait for room."""
+
+
+class Acceptor(Protocol):
+    """What a connection sees of the listener that accepted it."""
+
+    adj: Adjustments
+    poller: Poller
+    pools: Pools
+    terms: Terms
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server answers what it has and takes nothing new. For any thread."""
+
+    def room_made(self) -> None:
+        """Hear that a connection closed. For the loop thread."""
+
+
+class Outlet(Protocol):
+    """What the thread that answers a request sees of its connection."""
+
+    requests: list[Any]
+    answered_early: bool
+
+    @property
+    def ends_with_this_answer(self) -> bool:
+        """Whether the answer now written must be the connection's last."""
+
+    def one_packet(self) -> AbstractContextManager[None]:
+        """Send what is written inside as one piece, if it is short."""
