@@ -2,18 +2,18 @@
 
 The threads of the daemon, and what each alone may touch:
 
-| thread          | started by      | alone may touch                                                       |
-|-----------------|-----------------|-----------------------------------------------------------------------|
-| main            | the interpreter | the server's loop: sockets, connections, parsing; signals             |
-| request-N       | server          | one request each: lease, decode, run, encode                          |
-| slow-N          | server          | one request each, of those that may wait: deploys, uploads, long polls |
-| spool           | server          | the files that long bodies are spooled to                              |
-| scanner         | watcher         | what is known of each path; the alarm                                 |
-| deployer        | lane            | swaps, the shelf, retired engines, pruning                            |
-| watchdog's      | alarm           | nothing: they ring the bell                                           |
-| deadlines       | engine runs     | nothing: it sets the terminate flag of runs that are overdue          |
-| start-up        | serve           | nothing: it waits for the restored and the dropped, then announces    |
-| native-log      | run_daemon      | the pipe behind file descriptor 2                                     |
+| thread     | started by      | alone may touch                                                        |
+|------------|-----------------|------------------------------------------------------------------------|
+| main       | the interpreter | the server's loop: sockets, connections, parsing; signals              |
+| request-N  | server          | one request each: lease, decode, run, encode                           |
+| slow-N     | server          | one request each, of those that may wait: deploys, uploads, long polls |
+| spool      | server          | the files that long bodies are spooled to                              |
+| scanner    | watcher         | what is known of each path; the alarm                                  |
+| deployer   | lane            | swaps, the shelf, retired engines, pruning                             |
+| watchdog's | alarm           | nothing: they ring the bell                                            |
+| deadlines  | engine runs     | nothing: it sets the terminate flag of runs that are overdue           |
+| start-up   | serve           | nothing: it waits for the restored and the dropped, then announces     |
+| native-log | run_daemon      | the pipe behind file descriptor 2                                      |
 
 Every one of them is joined by the ``stop`` or ``close`` of whoever started it.
 """

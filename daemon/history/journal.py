@@ -19,7 +19,7 @@ from daemon.history.retention import Retention
 from daemon.history.sightings import Sightings
 from daemon.release import Event, Release
 
-_LOG = logging.getLogger("modeldrop.journal")
+LOG = logging.getLogger("modeldrop.journal")
 
 
 def ignore(event: Event) -> None:
@@ -185,7 +185,7 @@ class Journal:
             try:
                 self._on_event(event)
             except Exception:  # what is committed has happened: a listener's failure must not undo the deploy
-                _LOG.exception("a listener failed on event %d (%s)", event.id, event.event)
+                LOG.exception("a listener failed on event %d (%s)", event.id, event.event)
 
     def _newest_id(self) -> int:
         rows = self._database.rows("SELECT seq FROM sqlite_sequence WHERE name = 'events'")

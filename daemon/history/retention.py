@@ -7,7 +7,7 @@ from threading import Lock
 from daemon.errors import ShuttingDown
 from daemon.history.database import Database
 
-_LOG = logging.getLogger("modeldrop.journal")
+LOG = logging.getLogger("modeldrop.journal")
 
 # Kept however old: every release's event, of each model the event that decides what a restart does, and the newest one
 # (so that a model that ever had an event stays known).
@@ -35,7 +35,7 @@ class Retention:
         try:
             self.prune(last_id)
         except (sqlite3.Error, ShuttingDown) as error:
-            _LOG.warning("old events are not pruned: %s", error)
+            LOG.warning("old events are not pruned: %s", error)
 
     def prune(self, last_id: int) -> None:
         """Prune now. Raises ``sqlite3.Error`` when the file cannot be written."""

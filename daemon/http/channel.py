@@ -14,7 +14,7 @@ from daemon.http.ports import Acceptor
 from daemon.http.request import Request
 from daemon.http.serving import ServingHalf
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger("modeldrop.http")
 
 
 class Channel(ServingHalf):
@@ -127,7 +127,7 @@ class Channel(ServingHalf):
         super().handle_close()
 
     def handle_error(self) -> None:
-        log.exception("a connection failed in the loop")
+        LOG.exception("a connection failed in the loop")
         self.handle_close()
 
     def received(self, data: bytes) -> bool:

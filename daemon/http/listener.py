@@ -14,7 +14,7 @@ from daemon.http.channel import Channel
 from daemon.http.front import Front
 from daemon.http.sockets import turn_away, url_of
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger("modeldrop.http")
 
 ACCEPTS_PER_TURN = 32
 """So that a burst of new connections does not keep the open ones waiting."""
@@ -128,7 +128,7 @@ class Listener(wasyncore.dispatcher):
             self.paused = not self.front.evict()
             if self.paused and not self._told:
                 self._told = True
-                log.warning("no descriptors are left for another connection: %d are open", len(self.active_channels))
+                LOG.warning("no descriptors are left for another connection: %d are open", len(self.active_channels))
             return not self.paused
         self._told = False
         if self._inet:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from threading import RLock
 from typing import Any
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger("modeldrop.http")
 
 READ, WRITE = select.POLLIN, select.POLLOUT
 GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
@@ -109,7 +109,7 @@ class Poller:
             if flags & GONE and source._fileno == fd:
                 source.handle_close()
         except Exception:
-            log.exception("a connection failed in the loop")
+            LOG.exception("a connection failed in the loop")
             source.handle_close()
         self._changed.append(source)
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from daemon.http.request import Request
 from daemon.http.values import HttpError, IsSlow, Limits, overloaded
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger("modeldrop.http")
 
 
 class Work(Protocol):
@@ -77,7 +77,7 @@ class Pool:
         self._discard_queued()
         stuck = [thread.name for thread in started if thread.is_alive()]
         if stuck:
-            log.warning("still busy at the end of the drain, left behind: %s", ", ".join(stuck))
+            LOG.warning("still busy at the end of the drain, left behind: %s", ", ".join(stuck))
         return not stuck
 
     def load(self) -> PoolLoad:
@@ -104,7 +104,7 @@ class Pool:
             try:
                 work.service()
             except BaseException:
-                log.exception("a connection failed while it was served")
+                LOG.exception("a connection failed while it was served")
             del work  # an idle thread keeps no connection alive
             self._working[place] = False
 
@@ -140,5 +140,5 @@ class Pools:
         try:
             return self._is_slow(request.command, request.path, request.query)
         except Exception:
-            log.exception("whether a request is slow could not be told")
+            LOG.exception("whether a request is slow could not be told")
             return False

@@ -20,7 +20,7 @@ from daemon.http.values import (
     too_large,
 )
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger("modeldrop.http")
 
 CHUNK_LINE_BYTES = 4096
 """The longest line that may announce a chunk; waitress itself knows no bound."""
@@ -144,7 +144,7 @@ class Request(HTTPRequestParser):
         try:
             return self._terms.guard(self.command, self.path, self.query, self.headers, self._peer)
         except Exception:
-            log.exception("the guard failed at %s %s", self.command, ascii(self.path))
+            LOG.exception("the guard failed at %s %s", self.command, ascii(self.path))
             return Admission(0, INTERNAL_ERROR)
 
     def _check_body(self) -> HttpError | None:
@@ -160,5 +160,5 @@ class Request(HTTPRequestParser):
 
 
 def _not_stored(error: OSError) -> HttpError:
-    log.error("a request's body could not be stored: %s", error.strerror)
+    LOG.error("a request's body could not be stored: %s", error.strerror)
     return NOT_STORED

@@ -7,7 +7,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger("modeldrop.http")
 
 
 class Spool:
@@ -42,7 +42,7 @@ class Spool:
         self._jobs.put(None)
         self._thread.join(max(0.0, until - time.monotonic()))
         if self._thread.is_alive():
-            log.warning("the disk is still busy at the end of the drain: a body in %s is left behind", self.folder)
+            LOG.warning("the disk is still busy at the end of the drain: a body in %s is left behind", self.folder)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

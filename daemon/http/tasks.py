@@ -9,7 +9,7 @@ from waitress.task import ErrorTask, Task, WSGITask
 from daemon.http.ports import Outlet
 from daemon.http.values import INTERNAL_ERROR, HttpError
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger("modeldrop.http")
 
 
 class _Answer(Task):
@@ -29,7 +29,7 @@ class _Answer(Task):
         except ClientDisconnected:
             self.close_on_finish = True
         except BaseException:  # whatever the application raises, the pool's thread must outlive it
-            log.exception("the application failed at %s %s", self.request.command, ascii(self.request.path))
+            LOG.exception("the application failed at %s %s", self.request.command, ascii(self.request.path))
             self._fail()
 
     def _run(self) -> None:

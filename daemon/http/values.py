@@ -52,7 +52,8 @@ class HttpError:
     @property
     def body(self) -> bytes:
         """The answer's JSON, UTF-8."""
-        return json.dumps({"error": self.error, "code": self.code}, ensure_ascii=False).encode("utf-8", "replace")
+        text = json.dumps({"error": self.error, "code": self.code}, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)

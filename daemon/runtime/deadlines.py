@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-_log = logging.getLogger(__name__)
+LOG = logging.getLogger("modeldrop.runtime")
 
 _LONGEST_SLEEP_SECONDS = 3600.0
 
@@ -125,4 +125,4 @@ def _cancel_all(guards: list[Guard]) -> None:
             guard._cancel()
         except Exception:
             # One run that cannot be stopped must not leave all others without a deadline.
-            _log.exception("a run could not be stopped at its deadline")
+            LOG.exception("a run could not be stopped at its deadline")

@@ -23,7 +23,7 @@ from daemon.runtime.dtypes import Array
 from daemon.runtime.port import Output
 from daemon.runtime.sentences import clean
 
-_log = logging.getLogger(__name__)
+LOG = logging.getLogger("modeldrop.runtime")
 
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
@@ -149,7 +149,7 @@ def _open(path: Path, settings: Any, preferences: list[list[str]]) -> Any:
         try:
             return ort.InferenceSession(str(path), settings, providers=providers, enable_fallback=0)
         except Exception as error:
-            _log.warning("no session with %s, trying %s: %s", providers[0], last[0], clean(str(error), path=path))
+            LOG.warning("no session with %s, trying %s: %s", providers[0], last[0], clean(str(error), path=path))
     try:
         return ort.InferenceSession(str(path), settings, providers=last, enable_fallback=0)
     except Exception as error:

@@ -13,7 +13,7 @@ from daemon.release import Signature, TensorSpec
 from daemon.runtime.dtypes import DTYPES, Array
 from daemon.runtime.port import Engine
 
-_log = logging.getLogger(__name__)
+LOG = logging.getLogger("modeldrop.runtime")
 
 LARGEST_BYTES = 64 * 1024 * 1024
 """What one guess may weigh in all; only dimensions that the model itself fixes may make it more."""
@@ -88,7 +88,7 @@ def _judge(failures: list[InvalidInput | InferenceFailed]) -> None:
     for failure in failures:
         if isinstance(failure, InferenceFailed):
             raise Rejected("trial", f"no run on synthesised inputs succeeded: {failure}")
-    _log.warning("the trial could not guess inputs that the model takes: %s", failures[0])
+    LOG.warning("the trial could not guess inputs that the model takes: %s", failures[0])
 
 
 def _shape(spec: TensorSpec, guess: _Guess) -> tuple[int, ...]:
