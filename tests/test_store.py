@@ -111,7 +111,7 @@ def test_ingest_reads_nothing_of_a_file_that_is_not_the_one_looked_at(
 ) -> None:
     parts = drop(tmp_path / "drop")
     (tmp_path / "drop" / "m.onnx").write_bytes(b"another")
-    monkeypatch.setattr(os, "readv", lambda *_: pytest.fail("read the wrong file"))
+    monkeypatch.setattr(os, "sendfile", lambda *_: pytest.fail("read the wrong file"))
     with pytest.raises(SourceChanged):
         store.ingest(parts, ".onnx")
 
@@ -140,14 +140,14 @@ def test_ingest_raises_source_changed_for_a_file_that_vanished(store: Store, tmp
 
 def meddling(monkeypatch: pytest.MonkeyPatch, meddle: Callable[[], object]) -> None:
     """Do something to the source once, after its first chunk was copied."""
-    write, once = os.write, [meddle]
+    sendfile, once = os.sendfile, [meddle]
 
-    def meddled(fd: int, chunk: memoryview) -> int:
-        if once:
+    def meddled(target: int, source: int, offset: int, count: int) -> int:
+        if offset and once:
             once.pop()()
-        return write(fd, chunk)
+        return sendfile(target, source, offset, count)
 
-    monkeypatch.setattr(os, "write", meddled)
+    monkeypatch.setattr(os, "sendfile", meddled)
 
 
 def test_ingest_raises_source_changed_for_a_write_during_the_copy(
@@ -183,40 +183,56 @@ def test_ingest_ends_for_a_file_that_grows_all_the_while(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = drop(tmp_path / "drop", LARGE)
-    path, write = tmp_path / "drop" / "m.onnx", os.write
-    written = 0
+    path, sendfile = tmp_path / "drop" / "m.onnx", os.sendfile
+    copied = 0
 
-    def growing(fd: int, chunk: memoryview) -> int:
-        nonlocal written
+    def growing(target: int, source: int, offset: int, count: int) -> int:
+        nonlocal copied
         with path.open("ab") as file:
-            file.write(chunk)
-        written += len(chunk)
-        return write(fd, chunk)
+            file.write(bytes(count))
+        copied += count
+        return sendfile(target, source, offset, count)
 
-    monkeypatch.setattr(os, "write", growing)
+    monkeypatch.setattr(os, "sendfile", growing)
     with pytest.raises(SourceChanged):
         store.ingest(parts, ".onnx")
-    assert written == len(LARGE)
+    assert copied == len(LARGE)
 
 
 def test_ingest_copies_whole_chunks_where_the_kernel_takes_pieces(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, chunk: write(fd, chunk[: max(1, len(chunk) // 2)]))
+    sendfile = os.sendfile
+    monkeypatch.setattr(os, "sendfile", lambda to, source, at, count: sendfile(to, source, at, max(1, count // 2)))
     candidate = store.ingest(drop(tmp_path / "drop", LARGE), ".onnx")
     monkeypatch.undo()
     assert candidate.path.read_bytes() == LARGE
+
+
+def test_ingest_copies_by_reading_and_writing_where_the_kernel_cannot_copy(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(target: int, source: int, offset: int, count: int) -> int:
+        raise OSError(errno.EINVAL, "invalid argument")
+
+    write = os.write
+    monkeypatch.setattr(os, "sendfile", cannot)
+    monkeypatch.setattr(os, "write", lambda fd, chunk: write(fd, chunk[: max(1, len(chunk) // 2)]))
+    candidate = store.ingest(drop(tmp_path / "drop", LARGE, w=b"weights"), ".onnx")
+    monkeypatch.undo()
+    assert candidate.path.read_bytes() == LARGE
+    assert (candidate.path.parent / "w").read_bytes() == b"weights"
+    assert store.verify(candidate.sha256) == candidate
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_ingest_is_rejected_and_leaves_nothing_when_the_disk_is_full(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def full(fd: int, chunk: memoryview) -> int:
+    def full(target: int, source: int, offset: int, count: int) -> int:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "sendfile", full)
     with pytest.raises(Rejected, match="no space") as caught:
         store.ingest(drop(tmp_path / "drop", LARGE), ".onnx")
     assert caught.value.check == "store"
@@ -237,10 +253,10 @@ def test_ingest_is_rejected_before_it_copies_when_there_is_no_room(
 
 
 def test_ingest_raises_other_errors_as_they_are(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(fd: int, buffers: list[memoryview]) -> int:
+    def broken(target: int, source: int, offset: int, count: int) -> int:
         raise OSError(errno.EIO, "input/output error")
 
-    monkeypatch.setattr(os, "readv", broken)
+    monkeypatch.setattr(os, "sendfile", broken)
     with pytest.raises(OSError, match="input/output error"):
         store.ingest(drop(tmp_path / "drop"), ".onnx")
     assert on_its_way(store) == []

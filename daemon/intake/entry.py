@@ -17,10 +17,10 @@ def stored_name(suffix: str) -> str:
 
 
 def create_member(folder: Path, location: str) -> int:
-    """A new file below ``folder``, open for writing, that nobody may write again."""
+    """A new file below ``folder``, open for writing and reading, that nobody may write again."""
     path = folder / location
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o444)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o444)
 
 
 def stored_members(model_file: Path) -> list[tuple[str, Path]]:

@@ -64,8 +64,8 @@ class Store:
             name = stored_name(suffix)
             target = create_member(folder, name)
             try:
-                fill = filling_from_stream(stream, _limited(limit_bytes))
-                size_bytes = pump(fill, digest, size_hint=limit_bytes, target=target)
+                fill = filling_from_stream(stream, target, _limited(limit_bytes))
+                size_bytes = pump(fill, digest, size_hint=limit_bytes)
             finally:
                 os.close(target)
             sha256 = digest.hexdigest()
