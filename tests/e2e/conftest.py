@@ -1,0 +1,58 @@
+"""Daemons for the end-to-end tests; each is ended with its test."""
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.arrivals import Spot
+from tests.e2e.rig import Rig
+
+NewRig = Callable[..., Rig]
+
+_SPOTS = itertools.count(1)
+
+
+@pytest.fixture
+def new_rig(tmp_path: Path) -> Iterator[NewRig]:
+    """Makes rigs in folders of their own; keyword arguments are sections of the config file."""
+    rigs: list[Rig] = []
+
+    def make(name: str = "rig", *, environment: dict[str, str] | None = None, **settings: Any) -> Rig:
+        rigs.append(Rig(tmp_path / name, settings, environment or {}))
+        return rigs[-1]
+
+    yield make
+    for rig in rigs:
+        if rig.process is not None and rig.process.poll() is None:
+            rig.kill()
+        elif rig.process is not None and rig.process.stdout is not None:
+            rig.process.stdout.close()
+
+
+@pytest.fixture
+def rig(new_rig: NewRig) -> Rig:
+    """A daemon that runs, with an empty drop directory."""
+    return new_rig().start()
+
+
+@pytest.fixture(scope="module")
+def shared_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A daemon for all tests of a module, each of which keeps to a ``spot`` of its own; it is not patient."""
+    settings = {"watch": {"incomplete_seconds": 1}, "deploy": {"allowed_dirs": ["allowed"]}}
+    rig = Rig(tmp_path_factory.mktemp("shared"), settings).start()
+    yield rig
+    rig.kill()
+
+
+@pytest.fixture
+def spot(shared_rig: Rig, request: pytest.FixtureRequest) -> Spot:
+    """A model that nobody else has, named after the test, and its folder in the shared daemon's drop directory."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name.removeprefix("test_"))[:80].strip("-")
+    model = f"{name}-{next(_SPOTS)}"
+    spot = Spot(shared_rig, model, shared_rig.last_id())
+    spot.folder.mkdir()
+    return spot
