@@ -8,19 +8,21 @@ the daemon cannot start, 128 plus the signal's number after a second signal.
 
 import argparse
 import faulthandler
+import logging
 import os
 import signal
 import sys
 from contextlib import redirect_stderr
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import FrameType
 
-from daemon import log
+from daemon import __version__, log
 from daemon.assembly import assemble, check
 from daemon.config import Settings, load
 from daemon.errors import ConfigError, StartupError
 from daemon.lifecycle import Daemon
+
+LOG = logging.getLogger("modeldrop")
 
 CUT, REFUSED = 1, 2
 
@@ -29,7 +31,7 @@ def main() -> int:
     """Runs the daemon as the arguments say; gives the exit code."""
     arguments = _arguments()
     if arguments.version:
-        print(f"modeldrop {_version()}")
+        print(f"modeldrop {__version__}")
         return 0
     try:
         settings = load(arguments.config)
@@ -64,7 +66,9 @@ def _run(settings: Settings) -> int:
 
 def _serve(daemon: Daemon, settings: Settings, ending: "_Ending") -> int:
     ending.ends(daemon)
+    LOG.info("modeldrop %s starts at %s", __version__, " ".join(daemon.addresses))
     answered_all = daemon.serve(lambda: _announce(daemon, settings))
+    LOG.info("modeldrop stops; %s", "all that had begun was answered" if answered_all else "some requests were cut")
     code = 0 if answered_all else CUT
     if not answered_all or not daemon.close():
         # Some thread is still in a run or a load: an orderly end of the interpreter would wait for it, or crash it.
@@ -114,13 +118,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="read the settings, say `config ok`, and exit")
     parser.add_argument("--version", action="store_true", help="say the version, and exit")
     return parser.parse_args()
-
-
-def _version() -> str:
-    try:
-        return version("modeldrop")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 if __name__ == "__main__":
