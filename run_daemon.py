@@ -7,24 +7,40 @@ the daemon cannot start, 128 plus the signal's number after a second signal.
 """
 
 import argparse
-import faulthandler
-import logging
 import os
 import signal
 import sys
-from contextlib import redirect_stderr
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from daemon import __version__, log
-from daemon.assembly import assemble, check
-from daemon.config import Settings, load
+from daemon import __version__
 from daemon.errors import ConfigError, StartupError
-from daemon.lifecycle import Daemon
 
-LOG = logging.getLogger("modeldrop")
+REFUSED = 2
 
-CUT, REFUSED = 1, 2
+
+class Signals:
+    """From construction on, the first SIGTERM or SIGINT ends the daemon in an orderly way, a second one at once."""
+
+    def __init__(self) -> None:
+        self._end: Callable[[], None] | None = None
+        self._received = False
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def on_first(self, end: Callable[[], None]) -> None:
+        """Have ``end`` called by the first signal; now, if it has come already."""
+        self._end = end
+        if self._received:
+            end()
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._received:
+            os._exit(128 + number)
+        self._received = True
+        if self._end is not None:
+            self._end()
 
 
 def main() -> int:
@@ -33,82 +49,18 @@ def main() -> int:
     if arguments.version:
         print(f"modeldrop {__version__}")
         return 0
+    signals = Signals()
+    from daemon import running  # takes half a second, in which a signal may come
+
     try:
-        settings = load(arguments.config)
-        check(settings)
+        settings = running.checked(arguments.config)
         if arguments.check:
             print("config ok")
             return 0
-        return _run(settings)
+        return running.run(settings, signals.on_first)
     except (ConfigError, StartupError) as error:
         print(f"modeldrop: {error}", file=sys.stderr)
         return REFUSED
-
-
-def _run(settings: Settings) -> int:
-    with log.NativeLog() as native, redirect_stderr(native.stderr):
-        faulthandler.enable(native.stderr)
-        undo = log.configure(
-            level=settings.log.level,
-            format=settings.log.format,
-            file=settings.place(settings.log.file) if settings.log.file else None,
-            max_bytes=int(settings.log.max_mb * (1 << 20)),
-            backups=settings.log.keep,
-            stream=native.stderr,
-        )
-        ending = _Ending()
-        try:
-            return _serve(assemble(settings), settings, ending)
-        finally:
-            undo()
-            faulthandler.disable()
-
-
-def _serve(daemon: Daemon, settings: Settings, ending: "_Ending") -> int:
-    ending.ends(daemon)
-    LOG.info("modeldrop %s starts at %s", __version__, " ".join(daemon.addresses))
-    answered_all = daemon.serve(lambda: _announce(daemon, settings))
-    LOG.info("modeldrop stops; %s", "all that had begun was answered" if answered_all else "some requests were cut")
-    code = 0 if answered_all else CUT
-    if not answered_all or not daemon.close():
-        # Some thread is still in a run or a load: an orderly end of the interpreter would wait for it, or crash it.
-        _leave(code)
-    return code
-
-
-class _Ending:
-    """From construction on, the first SIGTERM or SIGINT begins the drain, and a second one leaves at once.
-
-    One that comes before there is a daemon counts: the sockets listen before everything else is built.
-    """
-
-    def __init__(self) -> None:
-        self._daemon: Daemon | None = None
-        self._received = False
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
-
-    def ends(self, daemon: Daemon) -> None:
-        """Have ``daemon`` stopped by the first signal, now if it was here already."""
-        self._daemon = daemon
-        if self._received:
-            daemon.stop()
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._received:
-            os._exit(128 + number)
-        self._received = True
-        if self._daemon is not None:
-            self._daemon.stop()
-
-
-def _announce(daemon: Daemon, settings: Settings) -> None:
-    print(f"ready {' '.join(daemon.addresses)} watching {settings.watch.drop_dir}", flush=True)
-
-
-def _leave(code: int) -> None:
-    sys.stdout.flush()
-    os._exit(code)
 
 
 def _arguments() -> argparse.Namespace:

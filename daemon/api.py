@@ -38,7 +38,7 @@ STATUS: dict[type[errors.ModeldropError], tuple[int, str]] = {
     errors.TooLarge: (413, "too_large"),
     errors.UnsupportedMediaType: (415, "unsupported_media_type"),
     errors.Rejected: (422, "rejected"),
-    errors.SourceChanged: (422, "rejected"),
+    errors.DeployFailed: (500, "internal_error"),
     errors.InferenceFailed: (500, "inference_failed"),
     errors.NotServing: (503, "no_model"),
     errors.Overloaded: (503, "overloaded"),

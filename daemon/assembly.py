@@ -9,6 +9,7 @@ The threads of the daemon, and what each alone may touch:
 | slow-N     | server          | one request each, of those that may wait: deploys, uploads, long polls |
 | spool      | server          | the files that long bodies are spooled to                              |
 | scanner    | watcher         | what is known of each path; the alarm                                  |
+| reader     | watcher         | the files that it reads for the scanner, while it reads them           |
 | deployer   | lane            | swaps, the shelf, retired engines, pruning                             |
 | watchdog's | alarm           | nothing: they ring the bell                                            |
 | deadlines  | engine runs     | nothing: it sets the terminate flag of runs that are overdue           |
@@ -48,7 +49,9 @@ from daemon.server import Admission, HttpError, Limits, Server, bind
 from daemon.watcher import Watcher
 from daemon.watching.alarm import Alarm
 from daemon.watching.arming import Arming
-from daemon.watching.scanner import DropDirectory, Patience, Scanner
+from daemon.watching.reader import Reader
+from daemon.watching.scanner import Scanner
+from daemon.watching.view import DropDirectory, Patience
 from daemon.web.access import Head, Tokens, authorise
 from daemon.web.catalogue import Catalogue
 from daemon.web.readiness import Readiness
@@ -168,11 +171,13 @@ def _watcher(settings: Settings, journal: Journal, deployer: Deployer) -> tuple[
     drop_dir = settings.place(settings.watch.drop_dir)
     wake = threading.Event()
     alarm = Alarm(wake)
+    reader = Reader(wake.set)
     scanner = Scanner(
         DropDirectory(drop_dir, settings.watch.drop_dir, settings.default_model, _allowed_dirs(settings)),
         Patience(settings.watch.settle_ms, settings.watch.incomplete_seconds),
         journal=journal,
         submit=deployer.submit,
+        read=reader.read,
         closed=alarm.bell.take_closed,
         wake=wake.set,
     )
@@ -181,7 +186,7 @@ def _watcher(settings: Settings, journal: Journal, deployer: Deployer) -> tuple[
         journal.append(Event(event=event, reason=reason))
 
     arming = Arming(alarm, drop_dir, report)
-    return Watcher(scanner, arming, wake=wake, rescan_seconds=settings.watch.rescan_seconds), scanner
+    return Watcher(scanner, arming, reader, wake=wake, rescan_seconds=settings.watch.rescan_seconds), scanner
 
 
 def _allowed_dirs(settings: Settings) -> tuple[Path, ...]:

@@ -5,6 +5,7 @@ Read by the main thread before any other thread starts; the result is frozen.
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +20,9 @@ from daemon.errors import ConfigError
 ENV_PREFIX = "MODELDROP_"
 ENV_DELIMITER = "__"
 SECRET_SECTION = "auth"
+
+_KUBERNETES = re.compile(r"MODELDROP_(SERVICE_(HOST|PORT\w*)|PORT(_\d+_\w+)?)")
+"""What Kubernetes puts into the environment of every container beside a Service that is named modeldrop."""
 
 _WORDINGS = {
     "Input should be a valid tuple": "a list",
@@ -75,7 +79,7 @@ class WatchSection(Section):
 class DeploySection(Section):
     """What may be named besides what lies in the drop directory."""
 
-    allowed_dirs: tuple[str, ...] = ()
+    allowed_dirs: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = ()
 
 
 class HistorySection(Section):
@@ -168,9 +172,22 @@ def load(path: Path) -> Settings:
     return settings
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML as it is, but a key that is given twice is an error: the first of the two would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str) and key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", key_node.start_mark)
+            seen.add(str(key))
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; expected a YAML file with settings (an empty one will do)") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -201,7 +218,7 @@ def _known_keys() -> list[str]:
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
     allowed = {*_known_keys(), *_sections()}
     for variable in environment:
-        if not variable.upper().startswith(ENV_PREFIX):
+        if not variable.upper().startswith(ENV_PREFIX) or _KUBERNETES.fullmatch(variable):
             continue
         key = variable[len(ENV_PREFIX) :].lower().replace(ENV_DELIMITER, ".")
         if key not in allowed:
@@ -230,8 +247,9 @@ def _sentence(path: Path, error: ValidationError) -> str:
 
 def _origin(path: Path, key: str) -> str:
     variable = ENV_PREFIX + key.replace(".", ENV_DELIMITER).upper()
+    section = variable.partition(ENV_DELIMITER)[0]
     present = {name.upper() for name in os.environ}
-    return f"environment: {variable}" if variable in present else str(path)
+    return next((f"environment: {name}" for name in (variable, section) if name in present), str(path))
 
 
 def _expected(detail: Any) -> str:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from daemon.errors import Rejected, ShuttingDown, UnknownModel
+from daemon.errors import DeployFailed, ModeldropError, Rejected, ShuttingDown, UnknownModel, UnknownVersion
 from daemon.history import Journal
 from daemon.holder import ModelHolder, Serving
 from daemon.intake.store import Store
@@ -20,7 +20,7 @@ from daemon.lane.back import earlier
 from daemon.lane.housekeeping import Housekeeping
 from daemon.lane.prepare import Preparation
 from daemon.lane.restore import newest_intact, renumbered
-from daemon.release import Event, Release
+from daemon.release import Candidate, Event, Release
 from daemon.runtime import Engine
 
 LOG = logging.getLogger("modeldrop.deployer")
@@ -114,7 +114,7 @@ class Deployer:
             candidate = self._preparation.bring(wish, stages)
             sha256 = candidate.sha256
             serving = self._holder.release_of(wish.model)
-            if serving is not None and serving.sha256 == sha256:
+            if serving is not None and _is_what_serves(wish, candidate, serving):
                 return self._keep(wish, serving, stages)
             release = self._preparation.admit(wish, candidate, serving, stages)
             engine = self._adoption.warm_engine(release, stages)
@@ -125,12 +125,19 @@ class Deployer:
             return Outcome(kind="live", release=release, sha256=sha256)
         except Rejected as refusal:
             return self._reject(wish, sha256, refusal, stages)
+        except ModeldropError:
+            raise
+        except Exception:
+            LOG.exception("the deploy of %s failed", wish.model_path)
+            # Without its hash: as nothing was said of its content, the file is taken up again when it is touched.
+            return self._reject(wish, None, DeployFailed(), stages)
 
     def _supersede(self, wish: Wish) -> Outcome:
         self._journal.append(announcements.superseded(wish))
         return Outcome(kind="superseded")
 
     def _rollback(self, model: str, version: int | None) -> Outcome:
+        self._need(model)
         serving = self._holder.release_of(model)
         target = earlier(model, self._journal.releases(model), serving, self._store.entries(), version)
         source = StoredSource(target.sha256)
@@ -138,9 +145,10 @@ class Deployer:
         return self._deploy(wish)
 
     def _unload(self, model: str) -> Release:
+        self._need(model)
         release = self._holder.release_of(model)
         if release is None:
-            raise UnknownModel(f"no release of model {model!r} serves")
+            return self._newest(model)
         self._journal.append(announcements.unloaded(release), durable=True)
         self._let_go(self._adoption.retire(model))
         return release
@@ -148,8 +156,8 @@ class Deployer:
     def _load(self, model: str) -> Release:
         if (serving := self._holder.release_of(model)) is not None:
             return serving
-        if not self._journal.releases(model):
-            raise UnknownModel(f"model {model!r} has no release to load")
+        self._need(model)
+        self._newest(model)
         if (restored := self._restore(model)) is None:
             raise Rejected("store", f"no release of model {model!r} is intact")
         return restored
@@ -170,6 +178,16 @@ class Deployer:
         return release
 
     # The steps of the acts.
+
+    def _need(self, model: str) -> None:
+        if model not in self._journal.models():
+            raise UnknownModel(f"there is no model {model!r}")
+
+    def _newest(self, model: str) -> Release:
+        newest = self._journal.releases(model, limit=1)
+        if not newest:
+            raise UnknownVersion(f"model {model!r} has no release")
+        return newest[0]
 
     def _keep(self, wish: Wish, serving: Release, stages: Stages) -> Outcome:
         self._journal.append(announcements.unchanged(wish, serving, stages))
@@ -206,3 +224,9 @@ class Deployer:
         # The last lease may come back after the lane has stopped; then ``stop`` frees the engine.
         with suppress(ShuttingDown):
             self._enter(model, lambda: None)  # what follows every act is what frees
+
+
+def _is_what_serves(wish: Wish, candidate: Candidate, serving: Release) -> bool:
+    """Whether nothing has to be done; bytes that are not those that were stated are for the gate to refuse."""
+    vouched_for = all(digest == candidate.file_sha256 for digest in wish.digests)
+    return vouched_for and candidate.sha256 == serving.sha256

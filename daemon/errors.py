@@ -26,6 +26,13 @@ class Rejected(ModeldropError):
         self.reason = reason
 
 
+class DeployFailed(Rejected):
+    """A candidate could not be dealt with, through no fault of its own that is known."""
+
+    def __init__(self) -> None:
+        super().__init__("internal", "something went wrong inside while it was deployed; the log has it")
+
+
 class SourceChanged(ModeldropError):
     """The file changed while it was copied: not a verdict on it, it is to be looked at again."""
 

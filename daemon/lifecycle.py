@@ -14,7 +14,7 @@ from daemon.watcher import Watcher
 from daemon.web.readiness import Readiness
 
 FIRST_DEPLOYS_SECONDS = 10.0
-"""How long ``ready`` waits for what lies in the drop directory at the start; what takes longer is deployed later."""
+"""How long ``ready`` waits for what lies in the drop directory at a first start; what takes longer comes later."""
 
 
 class Daemon:
@@ -74,12 +74,16 @@ class Daemon:
         return True
 
     def _settle(self, restored: Sequence["Future[Release | None]"], announce: Callable[[], None]) -> None:
-        """What served before serves again, and only then is the drop directory looked at."""
+        """What served before serves again, and only then is the drop directory looked at.
+
+        Where nothing served before, what was dropped already is waited for, so that ``ready`` is no empty word.
+        """
         wait(restored)
         if self._readiness.is_stopping:
             return
         self._watcher.start()
-        self._watcher.wait_for_first_deploys(FIRST_DEPLOYS_SECONDS)
+        if not restored:
+            self._watcher.wait_for_first_deploys(FIRST_DEPLOYS_SECONDS)
         if self._readiness.is_stopping:
             return
         self._readiness.settle()

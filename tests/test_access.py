@@ -165,6 +165,7 @@ def test_proxy_on_this_machine_does_not_make_its_clients_local(header: str) -> N
         ("http://localhost:5000", "127.0.0.1:5000", "Forbidden"),
         ("null", "127.0.0.1:5000", "Forbidden"),
         ("", "127.0.0.1:5000", "Forbidden"),
+        ("http://[", "127.0.0.1:5000", "Forbidden"),
     ],
 )
 @pytest.mark.parametrize("tokens", [NO_TOKENS, ADMIN_ONLY])

@@ -246,6 +246,7 @@ def test_every_error_of_the_house_that_a_request_can_meet_has_its_status() -> No
         errors.ConfigError,
         errors.StartupError,
         errors.StoreDamaged,  # becomes Rejected, or a fallback
+        errors.SourceChanged,  # is tried again, then Rejected
     }
     kinds = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ModeldropError)}
     assert kinds - inside == set(STATUS)

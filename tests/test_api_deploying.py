@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 
 from daemon.errors import SourceChanged
 from daemon.intake.store import Store
+from daemon.release import Event
 from tests.onnx_models import constant_model, external
 from tests.web_rig import LIMIT_BYTES, WebRig
 
@@ -327,6 +328,37 @@ def test_unload_and_load_answer_200_as_tritonclient_needs(rig: WebRig) -> None:
     assert rig.predict().status_code == 503
     assert rig.post("/v2/repository/models/default/load", {}).status_code == 200
     assert serving(rig) == (1, 1)
+
+
+def test_second_unload_answers_200_too(rig: WebRig) -> None:
+    rig.update(1)
+    for _ in range(2):
+        answer = rig.post("/v2/repository/models/default/unload", headers={})
+        assert (answer.status_code, answer.get_json()["version"]) == (200, 1)
+
+
+@pytest.mark.parametrize("path", ["/models/default/rollback", "/v2/repository/models/default/load"])
+def test_known_model_without_a_release_is_not_called_unknown(rig: WebRig, path: str) -> None:
+    rig.journal.append(Event(event="rejected", model="default", check="structure", reason="empty"))
+    assert refused(rig.post(path)) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/update_model", {"model_path": "1.onnx", "mdoel": "other"}),
+        ("/models/default/rollback", {"verison": 1}),
+    ],
+)
+def test_misspelt_key_is_400_and_changes_nothing(rig: WebRig, path: str, body: dict[str, object]) -> None:
+    rig.model_file(1)
+    rig.update(2)
+    rig.update(3)
+    before = serving(rig)
+    answer = rig.post(path, body)
+    assert refused(answer) == (400, "bad_request")
+    assert "unknown key" in answer.get_json()["error"]
+    assert serving(rig) == before
 
 
 def test_deploy_while_stopping_is_503(rig: WebRig) -> None:

@@ -225,3 +225,8 @@ def test_seat_is_given_back_by_whoever_fails() -> None:
 def test_no_seats_means_that_nobody_waits() -> None:
     with pytest.raises(Overloaded), Seats(0).taken():
         pass
+
+
+def test_follower_from_another_state_is_led_back_to_the_newest_event(rig: WebRig) -> None:
+    newest = json_of(rig.get("/events?limit=0"))["last"]
+    assert json_of(rig.get("/events?after=123456789")) == {"events": [], "last": newest}

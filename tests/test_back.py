@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.errors import UnknownModel, UnknownVersion
+from daemon.errors import UnknownVersion
 from daemon.lane.back import earlier
 from daemon.release import Release
 from tests.fakes import release_of
@@ -43,8 +43,8 @@ def test_rollback_passes_over_what_is_no_longer_kept() -> None:
     assert earlier("default", releases, releases[0], {A, C}, None).version == 1
 
 
-def test_rollback_without_releases_is_of_no_model() -> None:
-    with pytest.raises(UnknownModel, match="'default' has no releases"):
+def test_rollback_without_releases_has_no_version_to_go_to() -> None:
+    with pytest.raises(UnknownVersion, match="'default' has no releases"):
         earlier("default", [], None, KEPT, None)
 
 

@@ -233,3 +233,26 @@ def test_settings_cannot_be_changed(tmp_path: Path) -> None:
     settings = loaded(tmp_path, "")
     with pytest.raises(ValidationError):
         settings.server.port = 1
+
+
+def test_key_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    assert "'port' is given twice" in refused(tmp_path, "server:\n  port: 1\n  port: 2\n")
+
+
+def test_variables_that_kubernetes_sets_for_a_service_of_this_name_are_no_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PORT", "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT_5000_TCP", "PORT_5000_TCP_ADDR"):
+        monkeypatch.setenv(f"MODELDROP_{name}", "tcp://10.0.0.1:5000")
+    assert loaded(tmp_path, "").server.port == 5000
+
+
+def test_wrong_value_in_a_section_from_the_environment_is_blamed_on_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELDROP_SERVER", '{"port": "x"}')
+    assert refused(tmp_path, "").startswith("environment: MODELDROP_SERVER: server.port: found 'x'")
+
+
+def test_folder_without_a_name_is_not_allowed(tmp_path: Path) -> None:
+    assert "deploy.allowed_dirs" in refused(tmp_path, "deploy:\n  allowed_dirs: ['']\n")

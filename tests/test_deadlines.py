@@ -117,7 +117,7 @@ def test_thread_sleeps_through_guards_that_come_and_go(deadlines: Deadlines) -> 
     for _ in range(1000):
         with deadlines.guard(FAR_SECONDS, never):
             pass
-    assert roused == []
+    assert len(roused) <= 1  # the one that finds the thread parked, after the first guard
 
 
 def test_stop_cancels_and_joins_when_a_guard_is_open() -> None:

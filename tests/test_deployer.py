@@ -250,7 +250,7 @@ def test_two_models_deploy_in_turn(busy: DeployingRig) -> None:
 
 
 def test_commit_that_fails_closes_the_engine_and_leaves_what_serves(
-    rig: DeployingRig, monkeypatch: pytest.MonkeyPatch
+    rig: DeployingRig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
@@ -258,8 +258,9 @@ def test_commit_that_fails_closes_the_engine_and_leaves_what_serves(
     rig.deploy(1)
     with monkeypatch.context() as patch:
         patch.setattr(rig.journal, "commit", full)
-        (future,) = rig.submit(rig.wish(2))
-        assert isinstance(future.exception(WAIT_SECONDS), sqlite3.OperationalError)
+        assert refusal_of(rig.deploy(2))[0] == "internal"
+    assert "database or disk is full" in caplog.text
+    assert [event.check for event in rig.events("rejected")] == ["internal"]
     assert rig.serving() == (1, 1.0)
     assert [engine.value for engine in rig.load.open_engines] == [1.0]
     assert rig.deploy(3).kind == "live"
@@ -403,3 +404,21 @@ def test_release_serves_although_the_journal_fails_after_the_swap(
     assert "the journal could not be told" in caplog.text
     assert rig.deploy(3).kind == "live"
     assert [engine.closed.wait(WAIT_SECONDS) for engine in rig.load.engines[:2]] == [True, True]
+
+
+def test_good_file_serves_when_a_newer_one_that_overtook_it_is_refused(busy: DeployingRig) -> None:
+    futures = busy.submit(busy.wish(1, changed_ns=10), busy.wish("no number", changed_ns=20))
+    busy.load.let_go.set()
+    assert [future.result(WAIT_SECONDS).kind for future in futures] == ["live", "rejected"]
+    assert busy.events("superseded") == []
+
+
+def test_stated_digest_is_checked_when_the_bytes_serve_already(rig: DeployingRig) -> None:
+    rig.deploy(1)
+    assert refusal_of(rig.deploy(1, digests=("0" * 64,)))[0] == "integrity"
+    assert rig.deploy(1, digests=(hashlib.sha256(b"1").hexdigest(),)).kind == "unchanged"
+
+
+def test_store_whose_folder_for_arrivals_was_deleted_takes_files_again(rig: DeployingRig) -> None:
+    (rig.store.root / "tmp").rmdir()
+    assert rig.deploy(1).kind == "live"

@@ -13,6 +13,7 @@ FLOORS: dict[str, int] = {
     "run_daemon": 8,
     "daemon.assembly": 7,
     "daemon.lifecycle": 7,
+    "daemon.running": 7,
     "daemon.server": 7,
     "daemon.http": 7,
     "daemon.notify": 7,
@@ -36,6 +37,8 @@ FLOORS: dict[str, int] = {
 """The floor of every room; a folder's modules are in the folder's room."""
 
 LEANS_ON = {
+    ("daemon.running", "daemon.assembly"),
+    ("daemon.running", "daemon.lifecycle"),
     ("daemon.assembly", "daemon.lifecycle"),
     ("daemon.assembly", "daemon.server"),
     ("daemon.assembly", "daemon.http"),

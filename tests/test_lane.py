@@ -3,13 +3,14 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from daemon.errors import Rejected, ShuttingDown
-from daemon.lane import Entry, Lane, lane
-from tests.fakes import WAIT_SECONDS
+from daemon.lane import Entry, Lane, Outcome, lane
+from tests.fakes import WAIT_SECONDS, release_of
 
 
 class Stopper:
@@ -121,17 +122,58 @@ def test_models_take_turns_while_one_has_much_to_do(lane_of: Lane) -> None:
 
 def test_overtaken_file_is_skipped_and_its_future_says_so(lane_of: Lane) -> None:
     ran: list[str] = []
+
+    def serves(name: str) -> Outcome:
+        ran.append(name)
+        return Outcome(kind="live", release=release_of())
+
     stopper = hold(lane_of)
     older, newer = lane_of.enter(
         [
             entry(act=lambda: ran.append("older"), overtake=lambda: "superseded", changed_ns=10),
-            entry(act=lambda: ran.append("newer"), overtake=lambda: "superseded", changed_ns=20),
+            entry(act=lambda: serves("newer"), overtake=lambda: "superseded", changed_ns=20),
         ]
     )
     stopper.let_go.set()
     newer.result(WAIT_SECONDS)
     assert older.result(WAIT_SECONDS) == "superseded"
     assert ran == ["newer"]
+
+
+def test_overtaken_file_has_its_turn_when_the_newer_one_is_refused(lane_of: Lane) -> None:
+    ran: list[str] = []
+    stopper = hold(lane_of)
+    futures = lane_of.enter(
+        [entry(act=partial(ran.append, name), changed_ns=age) for name, age in (("1", 10), ("3", 30), ("2", 20))]
+    )
+    stopper.let_go.set()
+    for future in futures:
+        future.result(WAIT_SECONDS)
+    assert ran == ["3", "2", "1"]
+
+
+def test_overtaken_file_is_skipped_when_a_request_that_came_later_serves(lane_of: Lane) -> None:
+    ran: list[str] = []
+
+    def refused() -> None:
+        ran.append("refused")
+
+    def served() -> Outcome:
+        ran.append("served")
+        return Outcome(kind="live", release=release_of())
+
+    stopper = hold(lane_of)
+    older, _, _ = lane_of.enter(
+        [
+            entry(act=partial(ran.append, "older"), overtake=lambda: "superseded", changed_ns=10),
+            entry(act=served),
+            entry(act=refused, changed_ns=20),
+        ]
+    )
+    stopper.let_go.set()
+    assert older.result(WAIT_SECONDS) == "superseded"
+    assert ran[0] == "served"
+    assert "older" not in ran
 
 
 def test_file_that_runs_already_is_not_overtaken(lane_of: Lane) -> None:

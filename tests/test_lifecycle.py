@@ -19,6 +19,7 @@ class Parts:
     def __init__(self) -> None:
         self.told: list[str] = []
         self.restored: Future[Release | None] = Future()
+        self.served_before = True
         self.deployed = threading.Event()
         self.waiting_for_deploys = threading.Event()
         self.drained = threading.Event()
@@ -92,7 +93,7 @@ class _Ending:
     def _told(self, asked: str) -> Any:
         self._parts.told.append(f"{self._name} {asked}")
         if asked == "restore":
-            return [self._parts.restored]
+            return [self._parts.restored] if self._parts.served_before else []
         if asked == "wait_for_first_deploys":
             self._parts.waiting_for_deploys.set()
             assert self._parts.deployed.wait(WAIT_SECONDS)
@@ -101,7 +102,17 @@ class _Ending:
 
 @pytest.fixture
 def parts() -> Iterator[Parts]:
+    yield from _lived(Parts())
+
+
+@pytest.fixture
+def first_start() -> Iterator[Parts]:
     parts = Parts()
+    parts.served_before = False
+    yield from _lived(parts)
+
+
+def _lived(parts: Parts) -> Iterator[Parts]:
     parts.serve()
     yield parts
     if not parts.restored.done():
@@ -111,21 +122,20 @@ def parts() -> Iterator[Parts]:
     parts.wait_until_served()
 
 
-def test_drop_directory_is_looked_at_only_once_the_last_good_releases_serve(parts: Parts) -> None:
-    assert not parts.waiting_for_deploys.wait(0.05)
+def test_ready_and_the_drop_directory_wait_for_the_last_good_releases_and_for_nothing_else(parts: Parts) -> None:
+    assert not parts.announced.wait(0.05)
     assert parts.told == ["deployer start", "deployer restore"]
     parts.restored.set_result(release_of())
-    assert parts.waiting_for_deploys.wait(WAIT_SECONDS)
-    assert parts.told[2:] == ["watcher start", "watcher wait_for_first_deploys"]
-
-
-def test_ready_is_announced_when_start_up_is_settled(parts: Parts) -> None:
-    parts.restored.set_result(None)
-    assert parts.waiting_for_deploys.wait(WAIT_SECONDS)
-    assert not parts.announced.is_set()
-    parts.deployed.set()
     assert parts.announced.wait(WAIT_SECONDS)
-    assert parts.told[-1] == "settle"
+    assert parts.told[2:] == ["watcher start", "settle"]
+
+
+def test_ready_waits_for_the_first_deploys_where_nothing_served_before(first_start: Parts) -> None:
+    assert first_start.waiting_for_deploys.wait(WAIT_SECONDS)
+    assert not first_start.announced.is_set()
+    first_start.deployed.set()
+    assert first_start.announced.wait(WAIT_SECONDS)
+    assert first_start.told[-1] == "settle"
 
 
 def test_restore_that_fails_does_not_keep_the_daemon_from_starting(parts: Parts) -> None:
@@ -161,15 +171,14 @@ def test_stop_during_the_restore_watches_nothing_and_announces_nothing(parts: Pa
     assert not parts.announced.is_set()
 
 
-def test_stop_during_the_first_deploys_announces_nothing(parts: Parts) -> None:
-    parts.restored.set_result(None)
-    assert parts.waiting_for_deploys.wait(WAIT_SECONDS)
-    parts.daemon.stop()
-    parts.wait_until_served()
-    parts.deployed.set()
-    assert parts.daemon.close()
-    assert not parts.announced.is_set()
-    assert "settle" not in parts.told
+def test_stop_during_the_first_deploys_announces_nothing(first_start: Parts) -> None:
+    assert first_start.waiting_for_deploys.wait(WAIT_SECONDS)
+    first_start.daemon.stop()
+    first_start.wait_until_served()
+    first_start.deployed.set()
+    assert first_start.daemon.close()
+    assert not first_start.announced.is_set()
+    assert "settle" not in first_start.told
 
 
 def test_close_ends_the_watcher_then_the_deployer_then_all_else(parts: Parts) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.lane import Entry, next_up, overtaken
+from daemon.lane import Entry, left_behind, next_up, overtaken
 
 
 def dropped(model: str, number: int, changed_ns: int) -> Entry:
@@ -58,3 +58,20 @@ def test_models_take_turns_and_each_one_goes_in_order_of_arrival(
     waiting: list[Entry], last: str | None, number: int
 ) -> None:
     assert next_up(waiting, last).number == number
+
+
+@pytest.mark.parametrize(
+    ("waiting", "served", "behind"),
+    [
+        ([dropped("a", 1, 10)], dropped("a", 2, 20), [1]),
+        ([dropped("a", 2, 10)], dropped("a", 1, 20), [2]),
+        ([dropped("a", 2, 30)], dropped("a", 1, 20), []),
+        ([dropped("b", 1, 10)], dropped("a", 2, 20), []),
+        ([asked("a", 1)], dropped("a", 2, 20), []),
+        ([dropped("a", 1, 10), dropped("a", 3, 5)], asked("a", 2), [1]),
+    ],
+)
+def test_what_came_before_a_release_that_serves_is_left_behind(
+    waiting: list[Entry], served: Entry, behind: list[int]
+) -> None:
+    assert numbers(left_behind(waiting, served)) == behind

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,38 @@ import pytest
 from daemon.errors import ShuttingDown, SourceChanged
 from daemon.history import Journal
 from daemon.intake.completeness import examine
+from daemon.intake.copying import Part
+from daemon.intake.store import hash_members
 from daemon.lane import FileSource, Outcome, Wish
 from daemon.release import Event
-from daemon.watching import scanner as room
-from daemon.watching.scanner import DropDirectory, Patience, Scanner
+from daemon.watching import view
+from daemon.watching.pending import SOON_SECONDS
+from daemon.watching.scanner import Scanner
+from daemon.watching.view import DropDirectory, Patience
 from tests.onnx_bytes import external_bytes, plain_bytes
 
 MODEL, OTHER = plain_bytes(values=4), plain_bytes(values=5)
 
 
+@dataclass
+class Read:
+    """Files that the scanner wants the digest of."""
+
+    parts: Sequence[Part]
+    future: "Future[str | None]" = field(default_factory=Future)
+
+    def identity(self) -> str | None:
+        try:
+            return hash_members(self.parts)
+        except (OSError, SourceChanged):
+            return None
+
+
 class Desk:
-    """A scanner on a real folder whose wishes end on this desk; ``restart`` makes a new one on the same journal."""
+    """A scanner on a real folder whose wishes end on this desk; ``restart`` makes a new one on the same journal.
+
+    What it wants to be read is read between two scans, or by ``read_all`` where ``is_reading`` was turned off.
+    """
 
     def __init__(self, folder: Path, *, settle_ms: int = 0, incomplete_seconds: float = 60) -> None:
         self.drop = folder / "drop"
@@ -35,6 +57,8 @@ class Desk:
         self.patience = Patience(settle_ms, incomplete_seconds)
         self.batches: list[list[Wish]] = []
         self.futures: list[Future[Outcome]] = []
+        self.reads: list[Read] = []
+        self.is_reading = True
         self.stopping = False
         self.woken = 0
         self.restart()
@@ -45,6 +69,7 @@ class Desk:
             self.patience,
             journal=self.journal,
             submit=self._submit,
+            read=self._read,
             closed=lambda _: False,
             wake=self._wake,
         )
@@ -56,10 +81,19 @@ class Desk:
         return path
 
     def scan(self) -> list[Wish]:
-        """What one scan submitted."""
+        """What one scan submitted, and those that what was read for it called for."""
         before = len(self.batches)
         self.scanner.scan()
+        while self.is_reading and self.read_all():
+            self.scanner.scan()
         return [wish for batch in self.batches[before:] for wish in batch]
+
+    def read_all(self) -> int:
+        """Reads what is to be read; how much that was."""
+        unread = [read for read in self.reads if not read.future.done()]
+        for read in unread:
+            read.future.set_result(read.identity())
+        return len(unread)
 
     def settle(self, kind: str = "live") -> None:
         """Every deploy under way ends so, and a scan sees it."""
@@ -95,6 +129,10 @@ class Desk:
         new: list[Future[Outcome]] = [Future() for _ in wishes]
         self.futures += new
         return new
+
+    def _read(self, parts: Sequence[Part]) -> "Future[str | None]":
+        self.reads.append(Read(parts))
+        return self.reads[-1].future
 
     def _flat(self) -> list[Wish]:
         return [wish for batch in self.batches for wish in batch]
@@ -318,7 +356,7 @@ def test_folder_that_cannot_be_listed_proves_nothing(desk: Desk, monkeypatch: py
 
     desk.arrive("m.onnx")
     with monkeypatch.context() as patch:
-        patch.setattr(room, "walk", forbidden)
+        patch.setattr(view, "walk", forbidden)
         with pytest.raises(PermissionError):
             desk.scan()
     assert desk.scan() == []
@@ -364,9 +402,9 @@ def test_rejected_file_is_left_alone_after_a_restart_and_looked_at_when_it_chang
 def test_half_a_file_that_grew_since_the_last_look_is_not_rejected(new_desk: NewDesk) -> None:
     desk = new_desk(incomplete_seconds=1e-9)
     desk.put("m.onnx", MODEL[:10])
-    desk.scanner._patience = Patience(0, 60)
+    desk.scanner._view._patience = Patience(0, 60)
     desk.scan()
-    desk.scanner._patience = Patience(0, 0)
+    desk.scanner._view._patience = Patience(0, 0)
     desk.put("m.onnx", MODEL[:20])
     desk.scan()
     assert "rejected" not in desk.happened()
@@ -496,7 +534,7 @@ def test_one_file_that_cannot_be_looked_at_does_not_keep_the_others_out(
     desk.put("a.onnx")
     desk.put("b.onnx")
     with monkeypatch.context() as patch:
-        patch.setattr(room, "examine", stale)
+        patch.setattr(view, "examine", stale)
         assert [wish.model_path for wish in desk.scan()] == ["model_drop/b.onnx"]
         candidate = desk.scanner.waiting_for("default")
         assert candidate is not None
@@ -519,7 +557,7 @@ def test_scan_comes_back_soon_for_what_was_not_looked_at_yet(desk: Desk) -> None
     desk.scan()
     desk.fail(SourceChanged("it changed"))
     desk.stopping = True
-    assert desk.scanner.scan() <= room.SOON_SECONDS
+    assert desk.scanner.scan() <= SOON_SECONDS
 
 
 def test_scan_does_not_poll_for_a_link_to_nothing(desk: Desk) -> None:
@@ -533,3 +571,191 @@ def test_wish_says_how_long_the_proof_took(desk: Desk) -> None:
     before = time.monotonic()
     (wish,) = desk.scan()
     assert 0 <= wish.settle_seconds <= time.monotonic() - before
+
+
+SAME_SIZE = MODEL.replace(b"author", b"editor")
+JUNK, OTHER_JUNK = b"<html>not found</html>", b"<html>forbidden</html>"
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    assert path.stat().st_size == len(content)
+    path.write_bytes(content)
+
+
+def test_known_path_is_left_alone_until_its_digest_is_there(desk: Desk) -> None:
+    path = desk.arrive("m.onnx")
+    desk.is_reading = False
+    overwrite(path, SAME_SIZE)
+    assert desk.scan() + desk.scan() == []
+    assert (len(desk.reads), desk.happened()) == (1, ["seen"])
+    assert desk.scanner.scan() == math.inf
+    desk.read_all()
+    assert [wish.model_path for wish in desk.scan()] == ["model_drop/m.onnx"]
+    assert desk.happened() == ["seen", "seen"]
+    assert len(desk.reads) == 1
+
+
+def test_touched_path_is_read_once_and_then_settled(desk: Desk) -> None:
+    path = desk.arrive("m.onnx")
+    touch(path)
+    assert desk.scan() + desk.scan() == []
+    assert (len(desk.reads), desk.happened()) == (1, ["seen"])
+    assert not desk.scanner.is_undecided()
+
+
+def test_complete_file_that_waited_for_its_digest_is_not_examined_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, examined = desk.arrive("m.onnx"), list[Path]()
+
+    def counted(path: Path, **more: object) -> object:
+        examined.append(path)
+        return examine(path, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(view, "examine", counted)
+    overwrite(path, SAME_SIZE)
+    assert len(desk.scan()) == 1  # what proved it complete, as that it was closed, may be told only once
+    assert examined == [path]
+
+
+def test_other_models_go_on_while_a_path_is_read(desk: Desk) -> None:
+    path = desk.arrive("m.onnx")
+    desk.is_reading = False
+    touch(path)
+    desk.put("named/m.onnx")
+    assert [wish.model for wish in desk.scan()] == ["named"]
+    assert desk.scanner.is_undecided()
+
+
+def test_arrival_waits_for_a_path_of_its_model_that_may_be_one_too(desk: Desk) -> None:
+    path = desk.arrive("m.onnx")
+    desk.is_reading = False
+    overwrite(path, SAME_SIZE)
+    desk.put("n.onnx")
+    assert desk.scan() == []
+    desk.read_all()
+    assert [wish.model_path for wish in desk.scan()] == ["model_drop/m.onnx", "model_drop/n.onnx"]
+    assert [len(batch) for batch in desk.batches] == [1, 2]
+
+
+def test_path_whose_content_cannot_be_read_is_an_arrival(desk: Desk) -> None:
+    path = desk.arrive("m.onnx")
+    desk.is_reading = False
+    touch(path)
+    desk.scan()
+    desk.reads[0].future.set_result(None)
+    assert len(desk.scan()) == 1
+
+
+def test_path_that_changes_while_it_is_read_is_read_no_further_and_looked_at(desk: Desk) -> None:
+    path = desk.arrive("m.onnx")
+    desk.is_reading = False
+    touch(path)
+    desk.scan()
+    desk.put("m.onnx", OTHER)
+    assert [wish.model_path for wish in desk.scan()] == ["model_drop/m.onnx"]
+    assert desk.reads[0].future.cancelled()
+
+
+def test_path_that_is_touched_while_it_is_read_is_read_again(desk: Desk) -> None:
+    path = desk.arrive("m.onnx")
+    desk.is_reading = False
+    touch(path)
+    desk.scan()
+    touch(path)
+    desk.scan()
+    assert [read.future.cancelled() for read in desk.reads] == [True, False]
+    desk.is_reading = True
+    desk.read_all()
+    assert desk.scan() == []
+    assert desk.happened() == ["seen"]
+
+
+def test_path_that_is_removed_while_it_is_read_is_told_and_read_no_further(desk: Desk) -> None:
+    path = desk.arrive("m.onnx")
+    desk.is_reading = False
+    touch(path)
+    desk.scan()
+    path.unlink()
+    assert desk.scan() + desk.scan() == []
+    assert desk.happened() == ["seen", "removed"]
+    assert desk.reads[0].future.cancelled()
+
+
+def test_refusal_of_a_new_path_is_told_before_it_is_read(desk: Desk) -> None:
+    desk.is_reading = False
+    desk.put("m.onnx", JUNK)
+    desk.scan()
+    assert desk.happened() == ["seen", "rejected"]
+    assert not desk.reads[0].future.done()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_refused_path_that_is_touched_once_it_was_read_makes_no_event(desk: Desk, restart: bool) -> None:
+    path = desk.put("m.onnx", JUNK)
+    desk.scan()
+    if restart:
+        desk.restart()
+    touch(path)
+    assert desk.scan() == []
+    assert desk.happened() == ["seen", "rejected"]
+
+
+def test_refusal_of_a_known_path_is_told_once_its_content_is_known_to_differ(desk: Desk) -> None:
+    path = desk.put("m.onnx", JUNK)
+    desk.scan()
+    desk.is_reading = False
+    overwrite(path, OTHER_JUNK)
+    assert desk.scan() + desk.scan() == []
+    assert desk.happened() == ["seen", "rejected"]
+    desk.is_reading = True
+    desk.read_all()
+    desk.scan()
+    assert desk.happened() == ["seen", "rejected", "seen", "rejected"]
+    assert len(desk.reads) == 2
+
+
+def test_refusal_of_a_known_path_with_another_size_is_told_before_it_is_read(desk: Desk) -> None:
+    desk.arrive("m.onnx")
+    desk.is_reading = False
+    desk.put("m.onnx", JUNK)
+    desk.scan()
+    assert desk.happened() == ["seen", "seen", "rejected"]
+
+
+def test_refused_path_that_is_mended_while_it_is_read_is_an_arrival_at_once(desk: Desk) -> None:
+    desk.is_reading = False
+    desk.put("m.onnx", JUNK)
+    desk.scan()
+    desk.put("m.onnx")
+    assert len(desk.scan()) == 1
+    desk.settle()
+    assert desk.reads[0].future.cancelled()
+
+
+def test_refused_path_that_is_removed_while_it_is_read_is_read_no_further(desk: Desk) -> None:
+    desk.is_reading = False
+    path = desk.put("m.onnx", JUNK)
+    desk.scan()
+    path.unlink()
+    desk.scan()
+    assert desk.happened() == ["seen", "rejected", "removed"]
+    assert desk.reads[0].future.cancelled()
+
+
+def test_refused_path_that_could_not_be_read_is_left_until_it_changes(desk: Desk) -> None:
+    desk.is_reading = False
+    desk.put("m.onnx", JUNK)
+    desk.scan()
+    desk.reads[0].future.set_result(None)
+    assert desk.scan() + desk.scan() == []
+    assert desk.happened() == ["seen", "rejected"]
+
+
+def test_refused_path_is_no_news_after_an_end_that_came_before_it_was_read(desk: Desk) -> None:
+    desk.is_reading = False
+    desk.put("m.onnx", JUNK)
+    desk.scan()
+    desk.restart()
+    assert desk.scan() == []
+    assert desk.happened() == ["seen", "rejected"]

@@ -7,7 +7,16 @@ import pytest
 
 from daemon.history import Sighting
 from daemon.intake.members import fingerprint
-from daemon.watching.stamps import SIDECAR, Stamped, is_as_it_was, same_sizes, stamp_at, stamped
+from daemon.watching.stamps import (
+    SIDECAR,
+    Stamped,
+    is_as_it_was,
+    lie_as_seen,
+    may_be_same_file,
+    same_sizes,
+    stamp_at,
+    stamped,
+)
 
 
 def known(path: Path, members: Stamped) -> Sighting:
@@ -112,3 +121,22 @@ def test_external_data_is_looked_for_beside_what_the_link_leads_to(model: Path, 
 )
 def test_only_sizes_of_members_tell_whether_content_may_be_the_same(before: Stamped, now: Stamped, same: bool) -> None:
     assert same_sizes(known(Path("m.onnx"), before), now) is same
+
+
+def test_files_lie_as_seen_until_one_changes_or_a_link_leads_elsewhere(model: Path) -> None:
+    data = model.with_name("w.data")
+    parts = [("", model, fingerprint(model)), ("w.data", data, fingerprint(data))]
+    assert lie_as_seen(model, parts)
+    data.write_bytes(b"other weights")
+    assert not lie_as_seen(model, parts)
+    assert lie_as_seen(model, parts[:1])
+    model.rename(model.with_name("real.onnx"))
+    model.symlink_to("other.onnx")
+    assert not lie_as_seen(model, parts[:1])
+
+
+def test_file_of_another_size_cannot_be_the_same_whatever_lies_beside_it(model: Path, seen: Sighting) -> None:
+    model.with_name("w.data").unlink()
+    assert may_be_same_file(seen, known(model, (("", stamp_at(model)),)))
+    model.write_bytes(b"longer model")
+    assert not may_be_same_file(seen, known(model, (("", stamp_at(model)),)))

@@ -322,3 +322,16 @@ def test_bfloat16_round_trip_is_exact_for_all_its_values() -> None:
 @pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3), (2, 3)])
 def test_bfloat16_keeps_the_shape(shape: tuple[int, ...]) -> None:
     assert bfloat16.from_bits(bfloat16.to_bits(np.ones(shape, np.float32))).shape == shape
+
+
+@pytest.mark.parametrize(
+    ("dtype", "printed"),
+    [
+        ("seq(map(int64,tensor(float)))", b'[[{"1":0.1,"2":null}]]'),
+        ("seq(map(int64,tensor(double)))", b'[[{"1":0.10000000149011612,"2":null}]]'),
+    ],
+)
+def test_float32_values_of_maps_are_printed_in_their_own_shortest_form(dtype: str, printed: bytes) -> None:
+    wide = float(np.float32(0.1))
+    signature = Signature((), (TensorSpec("probabilities", dtype, None),))
+    assert orjson.dumps(encode([[{1: wide, 2: float("nan")}]], signature), option=orjson.OPT_NON_STR_KEYS) == printed

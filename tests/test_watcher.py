@@ -17,7 +17,9 @@ from daemon.release import Event
 from daemon.watcher import Watcher
 from daemon.watching.alarm import Alarm
 from daemon.watching.arming import Arming
-from daemon.watching.scanner import DropDirectory, Patience, Scanner
+from daemon.watching.reader import Reader
+from daemon.watching.scanner import Scanner
+from daemon.watching.view import DropDirectory, Patience
 from tests.fakes import WAIT_SECONDS
 from tests.onnx_bytes import plain_bytes
 
@@ -30,6 +32,7 @@ class FakeScanner:
         self.delay = math.inf
         self.act: Callable[[], object] = lambda: None
         self.futures: list[Future[Outcome]] = []
+        self.undecided = False
         self._scanned = threading.Condition()
 
     def scan(self) -> float:
@@ -41,6 +44,9 @@ class FakeScanner:
 
     def under_way(self) -> list[Future[Outcome]]:
         return self.futures
+
+    def is_undecided(self) -> bool:
+        return self.undecided
 
     def waiting_for(self, model: str) -> dict[str, str] | None:
         return {"model_path": f"model_drop/{model}.onnx"}
@@ -71,8 +77,9 @@ class Desk:
         self.scanner = FakeScanner()
         self.arming = FakeArming()
         self.wake = threading.Event()
+        self.reader = Reader(self.wake.set)
         self.watcher = Watcher(
-            cast(Any, self.scanner), cast(Any, self.arming), wake=self.wake, rescan_seconds=rescan_seconds
+            cast(Any, self.scanner), cast(Any, self.arming), self.reader, wake=self.wake, rescan_seconds=rescan_seconds
         )
 
 
@@ -189,6 +196,25 @@ def test_first_deploys_are_not_waited_for_longer_than_asked(desk: Desk) -> None:
     assert not desk.scanner.futures[0].done()
 
 
+def test_first_scan_counts_once_it_is_decided_what_is_an_arrival(desk: Desk) -> None:
+    desk.scanner.undecided = True
+    desk.watcher.start()
+    desk.scanner.wait_for_scans(1)
+    desk.wake.set()
+    desk.scanner.wait_for_scans(2)  # the first scan is behind it, and did not count
+    assert not desk.watcher._first_scan.is_set()
+    desk.scanner.undecided = False
+    desk.wake.set()
+    assert desk.watcher._first_scan.wait(WAIT_SECONDS)
+
+
+def test_stop_ends_the_reader_too(desk: Desk) -> None:
+    desk.watcher.start()
+    assert "reader" in [thread.name for thread in threading.enumerate()]
+    assert desk.watcher.stop()
+    assert "reader" not in [thread.name for thread in threading.enumerate()]
+
+
 def test_what_waits_is_the_scanners_to_say(desk: Desk) -> None:
     assert desk.watcher.waiting_for("m") == {"model_path": "model_drop/m.onnx"}
 
@@ -220,17 +246,18 @@ def real(tmp_path: Path) -> Iterator[tuple[Path, Deploys, Journal]]:
     drop, deploys, wake = tmp_path / "drop", Deploys(), threading.Event()
     drop.mkdir()
     journal = Journal(tmp_path / "journal.sqlite3")
-    alarm = Alarm(wake)
+    alarm, reader = Alarm(wake), Reader(wake.set)
     scanner = Scanner(
         DropDirectory(drop, "model_drop", "default", ()),
         Patience(200, 60),
         journal=journal,
         submit=deploys.submit,
+        read=reader.read,
         closed=alarm.bell.take_closed,
         wake=wake.set,
     )
     arming = Arming(alarm, drop, lambda event, reason: void(journal.append(Event(event=event, reason=reason))))
-    watcher = Watcher(scanner, arming, wake=wake, rescan_seconds=3600)
+    watcher = Watcher(scanner, arming, reader, wake=wake, rescan_seconds=3600)
     watcher.start()
     watcher.wait_for_first_deploys(WAIT_SECONDS)
     yield drop, deploys, journal

@@ -112,10 +112,10 @@ class Journal:
         """Let everyone go who is in ``wait``; from now on it does not block."""
         self._feed.release()
 
-    def releases(self, model: str) -> list[Release]:
-        """Every release the model ever had, newest first, whether or not its bytes are still kept."""
-        query = "SELECT record FROM releases WHERE model = ? ORDER BY version DESC"
-        return [from_json(record) for (record,) in self._database.rows(query, (model,))]
+    def releases(self, model: str, *, limit: int = 1_000) -> list[Release]:
+        """The model's newest ``limit`` releases, newest first, whether or not their bytes are still kept."""
+        query = "SELECT record FROM releases WHERE model = ? ORDER BY version DESC LIMIT ?"
+        return [from_json(record) for (record,) in self._database.rows(query, (model, limit))]
 
     def release(self, model: str, version: int) -> Release | None:
         """One release by its number, or None."""

@@ -1,4 +1,5 @@
-"""One look at a dropped model: is it complete, and if not, what is it waiting for? Entered by the scanner and deployer.
+"""One look at a dropped model: is it complete, and if not, what is it waiting for? Entered by the scanner and by
+requests.
 
 A look reads the outline, never the weights (only a ``.sha256`` sidecar makes it hash the file), and holds no state:
 what it must remember is in the ``Look`` that the caller hands back as ``previous``.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.errors import NoSuchFile, PathForbidden, Rejected
+from daemon.errors import NoSuchFile, Overloaded, PathForbidden, Rejected
 from daemon.intake.completeness import Look, LookState, examine
 from daemon.intake.naming import MODEL_SUFFIXES, shown
 
@@ -48,7 +48,8 @@ class NamedFiles:
     def wait_until_complete(self, path: Path) -> Look:
         """Looks at ``path`` until it is complete.
 
-        Raises Rejected for what is not and has no writer, or has one for longer than ``patience_seconds``.
+        Raises Rejected for what is not and has no writer, Overloaded for what is still written after
+        ``patience_seconds``: that is no verdict on it.
         """
         if path.suffix.lower() not in MODEL_SUFFIXES:
             raise Rejected("structure", f"expected a name ending in .onnx or .ort, found {shown(path.name)}")
@@ -70,6 +71,8 @@ class NamedFiles:
                 return look
             if look.fault is not None and not look.writing and self._is_still(look):
                 raise look.fault
+            if time.monotonic() >= deadline and look.writing:
+                raise Overloaded(f"the file is still being written: {look.reason}", retry_after_seconds=5)
             if time.monotonic() >= deadline:
                 raise look.fault or Rejected(
                     "structure", f"not complete after {self.patience_seconds} s: {look.reason}"

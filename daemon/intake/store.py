@@ -119,6 +119,7 @@ class Store:
     @contextmanager
     def _on_its_way(self, needed_bytes: int) -> Iterator[Path]:
         """A fresh folder below ``tmp``, gone at the end unless it was renamed in; a full disk becomes Rejected."""
+        self._tmp.mkdir(mode=0o700, exist_ok=True)
         free_bytes = shutil.disk_usage(self.root).free
         if free_bytes < needed_bytes:
             raise Rejected("store", f"no space in the store: {needed_bytes} bytes needed, {free_bytes} free")

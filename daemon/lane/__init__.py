@@ -1,7 +1,7 @@
 """The deployer's lane: what waits in it, which comes next, and what becomes of it."""
 
 from daemon.lane.lane import Lane
-from daemon.lane.order import Entry, next_up, overtaken
+from daemon.lane.order import Entry, left_behind, next_up, overtaken
 from daemon.lane.stages import Stages
 from daemon.lane.wishes import FileSource, Outcome, RefusedSource, Source, StoredSource, StreamSource, Wish
 
@@ -16,6 +16,7 @@ __all__ = [
     "StoredSource",
     "StreamSource",
     "Wish",
+    "left_behind",
     "next_up",
     "overtaken",
 ]

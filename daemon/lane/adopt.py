@@ -3,13 +3,17 @@
 It needs nothing but a release and the store, and runs on the deployer's thread.
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from daemon.errors import Rejected
 from daemon.holder import ModelHolder, Serving
 from daemon.lane.stages import Stages
 from daemon.release import Release
 from daemon.runtime import Engine, EngineShelf, memory, try_out
+
+LOG = logging.getLogger("modeldrop.deployer")
 
 
 class Adoption:
@@ -63,12 +67,12 @@ class Adoption:
         self._shelf.clear()
 
     def _loaded(self, release: Release) -> Engine:
+        """A release was proved before it first served: that it runs slowly now is no reason to doubt it."""
         engine = self._load(self._store_root / release.stored_as)
         try:
             try_out(engine, timeout_seconds=self._timeout_seconds)
-        except BaseException:
-            engine.close()
-            raise
+        except Rejected as failure:
+            LOG.warning("version %d of %s could not be warmed: %s", release.version, release.model, failure.reason)
         return engine
 
     def _remember(self, retired: Serving | None) -> Serving | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
-from daemon.errors import UnknownModel, UnknownVersion
+from daemon.errors import UnknownVersion
 from daemon.release import Release
 
 
@@ -17,10 +17,10 @@ def earlier(
     """The release to go back to: ``version``, or the newest of ``releases`` with other bytes than ``serving``.
 
     ``releases`` come newest first; when nothing serves, the newest counts as what served last. ``kept`` are the hashes
-    that the store still has. Raises UnknownModel when there are no releases, UnknownVersion when none fits.
+    that the store still has. Raises UnknownVersion when none fits.
     """
     if not releases:
-        raise UnknownModel(f"model {model!r} has no releases to go back to")
+        raise UnknownVersion(f"model {model!r} has no releases to go back to")
     if version is not None:
         fitting = [release for release in releases if release.version == version]
         if not fitting:

@@ -12,6 +12,9 @@ from daemon.lane.adopt import Adoption
 
 LOG = logging.getLogger("modeldrop.deployer")
 
+RECENT_FACTOR = 10
+"""Contents are looked for among so many times ``keep`` releases: those that go to and fro between two count once."""
+
 
 class Housekeeping:
     """Owned by the deployer, used by its thread alone. Of each model the newest ``keep`` contents stay in the store."""
@@ -39,7 +42,8 @@ class Housekeeping:
             LOG.exception("the store could not be tidied")
 
     def _prune(self) -> None:
-        releases = {model: self._journal.releases(model) for model in self._journal.models()}
+        recent = self._keep * RECENT_FACTOR
+        releases = {model: self._journal.releases(model, limit=recent) for model in self._journal.models()}
         serving = {release.sha256 for release in self._holder.releases().values()}
         for sha256 in prunable(self._store.entries(), releases, serving, self._keep):
             self._store.discard(sha256)

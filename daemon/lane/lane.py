@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from daemon.errors import ModeldropError, ShuttingDown
-from daemon.lane.order import Entry, next_up, overtaken
+from daemon.lane.order import Entry, left_behind, next_up, overtaken
+from daemon.lane.wishes import Outcome
 
 LOG = logging.getLogger("modeldrop.deployer")
 
@@ -67,26 +68,43 @@ class Lane:
 
     def _work(self) -> None:
         last_model: str | None = None
-        while (turn := self._take(last_model)) is not None:
-            skipped, entry = turn
-            for each in skipped:
-                _fill(each.future, each.overtake)
+        while (entry := self._take(last_model)) is not None:
             _fill(entry.future, entry.act)
+            for each in self._overtaken_by(entry):
+                _fill(each.future, each.overtake)
             last_model = entry.model
             self._after_each()
 
-    def _take(self, last_model: str | None) -> tuple[list[Entry], Entry] | None:
-        """The next entry, with those that it or another has overtaken; waits for one; None when it is time to stop."""
+    def _take(self, last_model: str | None) -> Entry | None:
+        """The next entry; waits for one; None when it is time to stop.
+
+        Those that a newer file has overtaken stand back, and stay: the newer one may be refused.
+        """
         with self._changed:
             self._running = None
             self._changed.wait_for(lambda: self._waiting or self._stopping)
             if self._stopping:
                 return None
-            skipped = overtaken(self._waiting)
-            self._waiting = [entry for entry in self._waiting if entry not in skipped]
-            self._running = next_up(self._waiting, last_model)
+            standing_back = overtaken(self._waiting)
+            self._running = next_up([entry for entry in self._waiting if entry not in standing_back], last_model)
             self._waiting.remove(self._running)
-            return skipped, self._running
+            return self._running
+
+    def _overtaken_by(self, entry: Entry) -> list[Entry]:
+        """Takes out what ``entry`` has overtaken for good, if it serves."""
+        if not _serves(entry.future):
+            return []
+        with self._changed:
+            behind = left_behind(self._waiting, entry)
+            self._waiting = [each for each in self._waiting if each not in behind]
+        return behind
+
+
+def _serves(future: "Future[Any]") -> bool:
+    if future.exception() is not None:
+        return False
+    outcome = future.result()
+    return isinstance(outcome, Outcome) and outcome.release is not None
 
 
 def _fill(future: "Future[Any]", act: Callable[[], Any]) -> None:

@@ -36,6 +36,14 @@ def overtaken(waiting: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in waiting if entry.changed_ns is not None and entry is not newest[entry.model]]
 
 
+def left_behind(waiting: Sequence[Entry], served: Entry) -> list[Entry]:
+    """The dropped files that came before ``served``, which serves now: they are not deployed any more."""
+    older = [entry for entry in waiting if entry.model == served.model and entry.changed_ns is not None]
+    if served.changed_ns is None:
+        return [entry for entry in older if entry.number < served.number]
+    return [entry for entry in older if _age(entry) < _age(served)]
+
+
 def next_up(waiting: Sequence[Entry], last_model: str | None) -> Entry:
     """The entry to run next: models take turns in the order of their names, each one's entries in order of arrival.
 

@@ -16,6 +16,8 @@ _TAKEN: dict[Kind, frozenset[type]] = {
     "bool": frozenset({bool, int}),
     "string": frozenset({str}),
 }
+_FLOAT32_MAP = ",tensor(float))"
+"""How ONNX Runtime writes the type of a map to float32."""
 _EXPECTED: dict[Kind, str] = {
     "float": "numbers",
     "int": "whole numbers",
@@ -73,7 +75,10 @@ def encode(outputs: Sequence[object], signature: Signature) -> list[object]:
     Tensors stay arrays, C-contiguous and native; scalars, strings, sequences and maps become plain Python. NaN and the
     infinities are left to orjson, which writes null for them.
     """
-    return [encode_one(value) for value, _ in zip(outputs, signature.outputs, strict=True)]
+    return [
+        _encode_float32_map(value) if _FLOAT32_MAP in spec.dtype else encode_one(value)
+        for value, spec in zip(outputs, signature.outputs, strict=True)
+    ]
 
 
 def encode_one(value: object) -> object:
@@ -87,6 +92,15 @@ def encode_one(value: object) -> object:
     if isinstance(value, np.generic):
         return _encode_scalar(value)
     return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _encode_float32_map(value: object) -> object:
+    """A map, or a sequence of them, whose float32 values ONNX Runtime hands over as wider Python floats."""
+    if isinstance(value, list | tuple):
+        return [_encode_float32_map(element) for element in value]
+    if isinstance(value, Mapping):
+        return {_encode_key(key): _encode_float32_map(element) for key, element in value.items()}
+    return _encode_scalar(np.float32(value)) if isinstance(value, float) else encode_one(value)
 
 
 def _only_input(signature: Signature) -> str:

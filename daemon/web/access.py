@@ -95,7 +95,7 @@ def _need_one_of(head: Head, tokens: tuple[str, ...]) -> None:
 
 def _refuse_cross_site(head: Head) -> None:
     origin = head.headers.get("ORIGIN")
-    if origin is not None and urlsplit(origin).netloc.lower() != head.headers.get("HOST", "").lower():
+    if origin is not None and _site_of(origin) != head.headers.get("HOST", "").lower():
         raise Forbidden(f"expected no Origin or this server's own, found {origin!r}")
     media_type = head.headers.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if media_type in FORM_TYPES:
@@ -103,3 +103,11 @@ def _refuse_cross_site(head: Head) -> None:
             f"found content type {media_type}, which any web page could send; expected application/json, "
             "application/octet-stream or none"
         )
+
+
+def _site_of(origin: str) -> str | None:
+    """The host and port of an ``Origin``; None for what is no URL."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None

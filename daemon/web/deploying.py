@@ -3,6 +3,8 @@
 import base64
 import binascii
 import re
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +35,7 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
     @routes.post("/update_model")
     def update_model() -> Response:
         wanted = read_object(read_body(request, MAX_REQUEST_BYTES))
+        _refuse_unknown_keys(wanted, {"model_path", "model"})
         model = _model_name(wanted.get("model", default_model))
         model_path = wanted.get("model_path")
         if not isinstance(model_path, str) or not model_path:
@@ -55,6 +58,7 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
     @routes.post("/models/<model>/rollback")
     def rollback(model: str) -> Response:
         wanted = read_object(read_body(request, MAX_REQUEST_BYTES), empty_is_object=True)
+        _refuse_unknown_keys(wanted, {"version"})
         version = wanted.get("version")
         if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
             raise BadRequest(f"version: expected a whole number, found {version!r}")
@@ -119,6 +123,12 @@ def _deployed(outcome: Outcome, model_path: str) -> Response:
 def _released(release: Release) -> Response:
     value = {"model": release.model, "version": release.version, "sha256": release.sha256}
     return answer(value, headers=release_headers(release))
+
+
+def _refuse_unknown_keys(wanted: Mapping[str, object], known: AbstractSet[str]) -> None:
+    """A misspelt key must not change what serves in another way than was meant."""
+    for key in wanted.keys() - known:
+        raise BadRequest(f"unknown key {key!r:.100}: expected {' or '.join(map(repr, sorted(known)))}")
 
 
 def _model_name(name: object) -> str:

@@ -39,6 +39,6 @@ class Readiness:
         found = [] if self._settled.is_set() else ["the daemon is starting"]
         if (fault := self._watcher_fault()) is not None:
             found.append(fault)
-        if self._holder.release_of(self._default_model) is None and self._journal.releases(self._default_model):
+        if self._holder.release_of(self._default_model) is None and self._journal.next_version(self._default_model) > 1:
             found.append(f"model {self._default_model!r} does not serve")
         return found

@@ -62,7 +62,8 @@ def read_routes(catalogue: Catalogue, journal: Journal, seats: Seats) -> Bluepri
             with seats.taken():
                 found = journal.wait(after, about, patience, limit=limit)
         # With nothing to show, `last` is still an id that can be asked after without missing anything.
-        last = found[-1].id if found else (after if limit else journal.last_id())
+        newest = journal.last_id()
+        last = found[-1].id if found else (min(after, newest) if limit else newest)
         return answer({"events": [event_fields(event) for event in found], "last": last})
 
     return routes

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.arrivals import outwait_patience, rename_in, truncated
+from tests.e2e.arrivals import made, outwait_patience, rename_in, truncated, wait_until
 from tests.e2e.conftest import NewRig
 from tests.e2e.rig import Answer, Rig
 from tests.e2e.test_completeness import GARBAGE
 from tests.onnx_models import constant_model, endless_loop, external, failing, ort_format, sequence_input
 
 CLIENTS = 2
+HUGE_BYTES = 1 << 36
+"""Of holes: they need no disk, but more time to be read than any test has."""
 
 
 def test_bad_drops_cost_no_prediction(new_rig: NewRig) -> None:
@@ -48,6 +50,38 @@ def test_bad_model_overwriting_the_good_one_costs_no_prediction(new_rig: NewRig,
         (rig.drop / "x.onnx").unlink()
         rig.wait_for_event(event="removed")
     assert {answer.status for answer in answers} == {200}
+
+
+def test_huge_junk_delays_no_other_drop_and_no_stop(new_rig: NewRig) -> None:
+    rig = new_rig().start()
+    junk = made(rig.drop / "junk") / "junk.onnx"
+    with junk.open("wb") as file:
+        file.truncate(HUGE_BYTES)
+    rig.wait_for_event(event="rejected", model="junk")
+    wait_until(lambda: _is_read(rig, junk))
+    for value in (1.0, 2.0):  # the second has the first one's size: only its content tells that it is new
+        last = rig.last_id()
+        constant_model(rig.drop / "x.onnx", value)
+        rig.wait_for_event(after=last, event="live", model="default")
+    assert _is_read(rig, junk), "both were to be live before the junk was read"
+    assert rig.stop() == 0
+
+
+def test_huge_junk_that_is_removed_is_read_no_further(new_rig: NewRig) -> None:
+    rig = new_rig().start()
+    junk = rig.drop / "junk.onnx"
+    with junk.open("wb") as file:
+        file.truncate(HUGE_BYTES)
+    wait_until(lambda: _is_read(rig, junk))
+    junk.unlink()
+    rig.wait_for_event(event="removed")
+    wait_until(lambda: not _is_read(rig, junk))
+
+
+def _is_read(rig: Rig, path: Path) -> bool:
+    """Whether the daemon has the file open, which may have lost its name meanwhile."""
+    opened = Path(f"/proc/{rig.pid}/fd").iterdir()
+    return any(os.path.realpath(each).startswith(str(path)) for each in opened)
 
 
 def _drop_everything_bad(rig: Rig) -> list[str]:
