@@ -35,7 +35,6 @@ def _service() -> configparser.SectionProxy:
         ("Restart", "on-failure"),
         ("RestartPreventExitStatus", "2"),
         ("ProtectSystem", "strict"),
-        ("ReadWritePaths", "/srv/model_drop"),
         ("NoNewPrivileges", "yes"),
         ("PrivateTmp", "yes"),
         ("SystemCallFilter", "@system-service"),
