@@ -14,7 +14,9 @@ from daemon.watcher import Watcher
 from daemon.web.readiness import Readiness
 
 FIRST_DEPLOYS_SECONDS = 10.0
-"""How long ``ready`` waits for what lies in the drop directory at a first start; what takes longer comes later."""
+"""How long ``ready`` waits for what lies in the drop directory where nothing served before."""
+MOMENT_SECONDS = 1.0
+"""How long it waits for it otherwise; what takes longer is deployed later."""
 
 
 class Daemon:
@@ -76,14 +78,14 @@ class Daemon:
     def _settle(self, restored: Sequence["Future[Release | None]"], announce: Callable[[], None]) -> None:
         """What served before serves again, and only then is the drop directory looked at.
 
-        Where nothing served before, what was dropped already is waited for, so that ``ready`` is no empty word.
+        What was dropped meanwhile is given a moment, and more where nothing served before: ``ready`` is to be no empty
+        word, and slow arrivals are not to hold it up.
         """
         wait(restored)
         if self._readiness.is_stopping:
             return
         self._watcher.start()
-        if not restored:
-            self._watcher.wait_for_first_deploys(FIRST_DEPLOYS_SECONDS)
+        self._watcher.wait_for_first_deploys(MOMENT_SECONDS if restored else FIRST_DEPLOYS_SECONDS)
         if self._readiness.is_stopping:
             return
         self._readiness.settle()

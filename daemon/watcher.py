@@ -1,6 +1,6 @@
 """Watches the drop directory: events wake, the scan decides, and a rescan needs no event at all.
 
-The thread "scanner" runs the scans; any thread may ask how it goes.
+The thread "scanner" runs the scans, "reader" reads for it; any thread may ask how it goes.
 """
 
 import logging
@@ -9,6 +9,7 @@ import time
 from concurrent.futures import wait
 
 from daemon.watching.arming import Arming
+from daemon.watching.reader import Reader
 from daemon.watching.scanner import Scanner
 
 LOG = logging.getLogger("modeldrop.watcher")
@@ -16,16 +17,24 @@ LOG = logging.getLogger("modeldrop.watcher")
 REST_SECONDS = 0.005
 """Between two scans, so that a burst of events costs a few scans and not one each."""
 STOP_SECONDS = 5.0
+FAREWELL_SECONDS = 0.5
+"""For files that are being read when it is time to stop: most take less, and a huge one is no reason to stay."""
 STALLED_SECONDS = 60.0
-"""A scan may hash a large file; one that takes longer than this is a fault."""
+"""A scan may hash a large file that has a sidecar; one that takes longer than this is a fault."""
 
 
 class Watcher:
-    """The scanner's thread. ``start`` and ``stop`` are for the assembly; ``wake`` is what events and deploys set."""
+    """The scanner's thread and the reader's, which it owns. ``start`` and ``stop`` are for the daemon's life.
 
-    def __init__(self, scanner: Scanner, arming: Arming, *, wake: threading.Event, rescan_seconds: float) -> None:
+    ``wake`` is what events, deploys and digests set.
+    """
+
+    def __init__(
+        self, scanner: Scanner, arming: Arming, reader: Reader, *, wake: threading.Event, rescan_seconds: float
+    ) -> None:
         self._scanner = scanner
         self._arming = arming
+        self._reader = reader
         self._wake = wake
         self._rescan_seconds = rescan_seconds
         self._lock = threading.Lock()  # start and stop may come from two threads
@@ -39,17 +48,18 @@ class Watcher:
         """Begins to watch, unless ``stop`` came first."""
         with self._lock:
             if not self._stopping.is_set():
+                self._reader.start()
                 self._thread.start()
 
     def stop(self) -> bool:
-        """Ends the scanner's thread and watchdog's; False when a scan will not end."""
+        """Ends the scanner's thread, watchdog's and the reader's; False when a scan or a disk will not end."""
         with self._lock:
             self._stopping.set()
         self._wake.set()
         self._first_scan.set()  # nobody need wait for one that may never come
         if self._thread.is_alive():
             self._thread.join(STOP_SECONDS)
-        return not self._thread.is_alive()
+        return self._reader.stop() and not self._thread.is_alive()
 
     def wait_for_first_deploys(self, seconds: float) -> None:
         """Waits until what lay complete in the drop directory is deployed or refused, at most ``seconds``."""
@@ -76,9 +86,11 @@ class Watcher:
                 self._wake.clear()
                 delay = self._scan()
                 self._scanned_at = time.monotonic()
-                self._first_scan.set()
+                if not self._scanner.is_undecided():
+                    self._first_scan.set()
                 self._stopping.wait(REST_SECONDS)
                 self._wake.wait(min(delay, self._rescan_seconds))
+            self._scanner.finish(FAREWELL_SECONDS)
         finally:
             self._arming.end()
 

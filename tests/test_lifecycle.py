@@ -88,10 +88,10 @@ class _Ending:
         self._name = name
 
     def __getattr__(self, asked: str) -> Any:
-        return lambda *_: self._told(asked)
+        return lambda *arguments: self._told(asked, *arguments)
 
-    def _told(self, asked: str) -> Any:
-        self._parts.told.append(f"{self._name} {asked}")
+    def _told(self, asked: str, *arguments: object) -> Any:
+        self._parts.told.append(" ".join([self._name, asked, *map(str, arguments)]))
         if asked == "restore":
             return [self._parts.restored] if self._parts.served_before else []
         if asked == "wait_for_first_deploys":
@@ -122,17 +122,18 @@ def _lived(parts: Parts) -> Iterator[Parts]:
     parts.wait_until_served()
 
 
-def test_ready_and_the_drop_directory_wait_for_the_last_good_releases_and_for_nothing_else(parts: Parts) -> None:
-    assert not parts.announced.wait(0.05)
+def test_drop_directory_is_looked_at_only_once_the_last_good_releases_serve(parts: Parts) -> None:
+    assert not parts.waiting_for_deploys.wait(0.05)
     assert parts.told == ["deployer start", "deployer restore"]
     parts.restored.set_result(release_of())
-    assert parts.announced.wait(WAIT_SECONDS)
-    assert parts.told[2:] == ["watcher start", "settle"]
+    assert parts.waiting_for_deploys.wait(WAIT_SECONDS)
+    assert parts.told[2:] == ["watcher start", "watcher wait_for_first_deploys 1.0"]
 
 
-def test_ready_waits_for_the_first_deploys_where_nothing_served_before(first_start: Parts) -> None:
+def test_ready_waits_longer_for_the_first_deploys_where_nothing_served_before(first_start: Parts) -> None:
     assert first_start.waiting_for_deploys.wait(WAIT_SECONDS)
     assert not first_start.announced.is_set()
+    assert first_start.told[-1] == "watcher wait_for_first_deploys 10.0"
     first_start.deployed.set()
     assert first_start.announced.wait(WAIT_SECONDS)
     assert first_start.told[-1] == "settle"

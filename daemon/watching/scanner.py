@@ -7,55 +7,34 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 
 from daemon.errors import Rejected, ShuttingDown, SourceChanged
 from daemon.history import Journal, Sighting
-from daemon.intake.completeness import Look, LookState, examine
-from daemon.intake.naming import Found, Ignored, Placed, shown, walk
+from daemon.intake.completeness import Look, LookState
+from daemon.intake.copying import Part
+from daemon.intake.naming import Found, Placed
 from daemon.lane import FileSource, Outcome, Wish
+from daemon.watching.memory import Memory
 from daemon.watching.pending import Pending
 from daemon.watching.reports import Reports
 from daemon.watching.settling import (
+    Parts,
     sighting_of_hopeless,
     sighting_of_refused,
     sighting_of_settled,
     sighting_of_touched,
     was_refused_for_its_sidecar,
 )
-from daemon.watching.stamps import is_as_it_was
-
-SOON_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class DropDirectory:
-    """Where models are dropped, how the user wrote that, and what links in it may name besides."""
-
-    path: Path
-    shown_as: str
-    default_model: str
-    allowed: tuple[Path, ...]
-
-    def called(self, relative: str) -> str:
-        """What the user would call the file at this place in the directory."""
-        return shown(f"{self.shown_as.rstrip('/')}/{relative}")
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a file must be still, and how long a half-written one may stand still."""
-
-    settle_ms: int
-    incomplete_seconds: float
+from daemon.watching.stamps import is_as_it_was, lie_as_seen, may_be_same_file
+from daemon.watching.view import DropDirectory, Patience, View
 
 
 class Scanner:
     """Remembers every path of the drop directory and turns what is new into wishes.
 
-    ``submit`` is the deployer's; ``closed`` says whether a writer closed a path since it was last asked; ``wake`` is
-    called, on any thread, when an arrival is settled.
+    ``submit`` is the deployer's, ``read`` the reader's; ``closed`` says whether a writer closed a path since it was
+    last asked; ``wake`` is called, on any thread, when an arrival is settled.
     """
 
     def __init__(
@@ -65,17 +44,16 @@ class Scanner:
         *,
         journal: Journal,
         submit: Callable[[Sequence[Wish]], Sequence["Future[Outcome]"]],
+        read: Callable[[Sequence[Part]], "Future[str | None]"],
         closed: Callable[[str], bool],
         wake: Callable[[], None],
     ) -> None:
         self._drop = drop
-        self._allowed = (drop.path, *drop.allowed)
-        self._patience = patience
-        self._journal = journal
+        self._view = View(drop, patience, closed)
         self._submit = submit
-        self._closed = closed
+        self._read = read
         self._wake = wake
-        self._known = journal.sightings()
+        self._memory = Memory(journal, read)
         self._pending: dict[str, Pending] = {}
         self._reports = Reports(journal, fresh_ms=patience.settle_ms)
         self._waiting: dict[str, dict[str, str]] = {}  # replaced as a whole, read by any thread
@@ -87,9 +65,10 @@ class Scanner:
         Raises OSError when the directory is there but cannot be listed: then nothing is concluded from it.
         """
         self._settle_done()
-        found = self._listed()
+        self._memory.add_digests()
+        found = self._view.listed(self._reports.ignored)
         wishes = [(path, wish) for path, each in found.items() if (wish := self._look(path, each)) is not None]
-        for path in (self._known.keys() | self._pending.keys()) - found.keys():
+        for path in (self._memory.paths() | self._pending.keys()) - found.keys():
             self._forget(path)
         self._hand_over(wishes)
         self._waiting = {
@@ -98,7 +77,11 @@ class Scanner:
             if each.is_waiting and each.future is None
         }
         self._under_way = tuple(each.future for each in self._pending.values() if each.future is not None)
-        return self._next_look_seconds()
+        return min((each.next_look_seconds for each in self._pending.values()), default=math.inf)
+
+    def finish(self, seconds: float) -> None:
+        """To be called after the last scan: completes what is remembered, as far as that takes no longer."""
+        self._memory.finish(seconds)
 
     def waiting_for(self, model: str) -> dict[str, str] | None:
         """What of ``model`` is seen but not complete, and why; any thread."""
@@ -108,30 +91,25 @@ class Scanner:
         """The deploys that the scans so far have submitted and that are not settled yet; any thread."""
         return self._under_way
 
-    def _listed(self) -> dict[str, Found]:
-        try:
-            entries = list(walk(self._drop.path, self._drop.default_model, allowed=self._drop.allowed))
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        for entry in entries:
-            if isinstance(entry.place, Ignored):
-                self._reports.ignored(self._drop.called(str(entry.relative)), entry.place)
-        return {str(entry.relative): entry for entry in entries if isinstance(entry.place, Placed)}
+    def is_undecided(self) -> bool:
+        """Whether the last scan left a complete file of which only its digest will tell if it is an arrival."""
+        return any(each.is_undecided for each in self._pending.values())
 
     def _look(self, path: str, found: Found) -> Wish | None:
         """Looks at one path; a wish when it is a complete arrival."""
-        known = self._known.get(path)
-        pending = self._pending.get(path)
+        known, pending = self._memory.get(path), self._pending.get(path)
         if pending is not None and pending.future is not None:
             return None
         if known is not None and is_as_it_was(found.path, known):
-            self._pending.pop(path, None)
+            self._settle(path)
             return None
         if pending is None:
             assert isinstance(found.place, Placed)
             pending = self._pending[path] = Pending(found.place.model, self._drop.called(path))
+        if self._is_being_read(found, pending):
+            return None
         try:
-            pending.look = look = self._examine(found, pending.look)
+            pending.look = look = self._view.look_at(found, pending.look)
         except FileNotFoundError:
             self._cannot_look(pending, "a link to a file that is not there yet")
             return None
@@ -139,50 +117,55 @@ class Scanner:
             self._cannot_look(pending, f"it cannot be looked at: {error.strerror or error}")
             return None
         except Rejected as refusal:
-            self._refuse(path, pending, refusal, sighting_of_hopeless(path, pending.model, found.path, self._allowed))
+            hopeless = sighting_of_hopeless(path, pending.model, found.path, self._view.allowed)
+            self._refuse(path, pending, refusal, *hopeless)
             return None
         return self._judge(path, found, pending, look)
+
+    def _is_being_read(self, found: Found, pending: Pending) -> bool:
+        """Whether to leave it alone until its digest is there; what changes meanwhile is read no further."""
+        if pending.reading is None or not pending.is_being_read:
+            return False
+        if lie_as_seen(found.path, pending.reading.parts):
+            return True
+        pending.stop_reading()
+        return False
 
     def _cannot_look(self, pending: Pending, reason: str) -> None:
         pending.look, pending.unresolved = None, reason
         self._reports.waiting(pending)
 
-    def _examine(self, found: Found, previous: Look | None) -> Look:
-        return examine(
-            found.path,
-            allowed=self._allowed,
-            closed=self._closed,
-            previous=previous,
-            now_ns=time.monotonic_ns(),
-            settle_ms=self._patience.settle_ms,
-        )
-
     def _judge(self, path: str, found: Found, pending: Pending, look: Look) -> Wish | None:
+        # Of a known path only the time or mode may have changed: it is not announced before its content must have.
+        is_to_be_announced = look.state is LookState.COMPLETE or (look.fault is not None and not pending.is_announced)
+        if is_to_be_announced and not self._is_news(path, found, pending, look):
+            return None
         if look.state is LookState.COMPLETE:
-            if not was_refused_for_its_sidecar(self._known.get(path)) and self._has_known_content(path, found, look):
-                return None
             self._reports.seen(pending)
             return self._wish(found, pending, look)
-        # Of a known path only the time or mode may have changed: it is not announced before its content must have.
-        if look.fault is not None and not pending.is_announced and self._has_known_content(path, found, look):
-            return None
-        if path not in self._known or look.fault is not None:
+        if self._memory.get(path) is None or look.fault is not None:
             self._reports.waiting(pending)
-        if look.fault is not None and not look.writing and self._stood_still(look):
+        if look.fault is not None and self._view.stood_still(look):
             sighting = sighting_of_refused(path, pending.model, found.path, look, look.fault)
-            self._refuse(path, pending, look.fault, sighting)
+            self._refuse(path, pending, look.fault, sighting, look.members)
         return None
 
-    def _stood_still(self, look: Look) -> bool:
-        return time.monotonic_ns() - look.still_since_ns >= self._patience.incomplete_seconds * 1e9
-
-    def _has_known_content(self, path: str, found: Found, look: Look) -> bool:
-        """Whether only times, modes or places changed since ``path`` was last settled; then that is all it was."""
-        known = self._known.get(path)
-        sighting = sighting_of_touched(known, found.path, look) if known else None
-        if sighting is not None:
-            self._remember(path, sighting)
-        return sighting is not None
+    def _is_news(self, path: str, found: Found, pending: Pending, look: Look) -> bool:
+        """Whether the content is known to be another than what was settled here; where it is not, that settles it."""
+        known = self._memory.get(path)
+        if known is None or (look.state is LookState.COMPLETE and was_refused_for_its_sidecar(known)):
+            return True
+        touched = sighting_of_touched(known, found.path, look)
+        if touched is None:
+            return True
+        digest = pending.digest_of(look.members, self._read)
+        if not digest.done():
+            return False
+        if digest.result() != known.sha256:
+            return True
+        self._settle(path)
+        self._memory.keep(touched)
+        return False
 
     def _wish(self, found: Found, pending: Pending, look: Look) -> Wish:
         return Wish(
@@ -196,14 +179,19 @@ class Scanner:
         )
 
     def _hand_over(self, wishes: Sequence[tuple[str, Wish]]) -> None:
-        """Submits what arrived in this scan together, so that the lane sees which overtakes which."""
-        if not wishes:
+        """Submits what arrived in this scan together, so that the lane sees which overtakes which.
+
+        A model's arrivals wait for a file of the same model that may be one, too: it may overtake them or be overtaken.
+        """
+        undecided = {each.model for each in self._pending.values() if each.is_undecided}
+        ready = [(path, wish) for path, wish in wishes if wish.model not in undecided]
+        if not ready:
             return
         try:
-            futures = self._submit([wish for _, wish in wishes])
+            futures = self._submit([wish for _, wish in ready])
         except ShuttingDown:
             return
-        for (path, _), future in zip(wishes, futures, strict=True):
+        for (path, _), future in zip(ready, futures, strict=True):
             self._pending[path].future = future
             future.add_done_callback(lambda _: self._wake())
 
@@ -219,40 +207,43 @@ class Scanner:
                 self._pending[path] = Pending(each.model, each.model_path, is_announced=True)
                 continue
             outcome = None if error else each.future.result()
-            self._remember(path, sighting_of_settled(path, each.model, each.look, outcome))
+            sighting = sighting_of_settled(path, each.model, each.look, outcome)
+            if outcome is not None and outcome.kind == "superseded":
+                self._memory.keep_unread(sighting, each.look.members)
+            else:
+                self._memory.keep(sighting)
 
-    def _refuse(self, path: str, pending: Pending, refusal: Rejected, sighting: Sighting) -> None:
-        """Refuses what needs no deploy to be refused; it is looked at again when it changes."""
-        known = self._known.get(path)
-        self._remember(path, sighting)
-        if known is not None and known.sha256 is not None and known.sha256 == sighting.sha256:
-            return
-        self._reports.rejected(pending, refusal)
+    def _refuse(self, path: str, pending: Pending, refusal: Rejected, sighting: Sighting, parts: Parts) -> None:
+        """Refuses what needs no deploy to be refused; it is looked at again when it changes.
 
-    def _remember(self, path: str, sighting: Sighting) -> None:
-        self._known[path] = sighting
-        self._pending.pop(path, None)
-        self._journal.keep_sighting(sighting)
+        ``parts`` are what to read where ``sighting`` has no digest. Where they may be what is known of the path, they
+        are read before a word is said, else afterwards.
+        """
+        known = self._memory.get(path)
+        if parts and known is not None and known.sha256 is not None and may_be_same_file(known, sighting):
+            digest = pending.digest_of(parts, self._read)
+            if not digest.done():
+                return
+            sighting, parts = replace(sighting, sha256=digest.result()), ()
+        if known is None or known.sha256 is None or known.sha256 != sighting.sha256:
+            self._reports.rejected(pending, refusal)
+        self._settle(path)
+        if parts:
+            self._memory.keep_unread(sighting, parts)
+        else:
+            self._memory.keep(sighting)
+
+    def _settle(self, path: str) -> Pending | None:
+        """Nothing is to be done about ``path`` any more, until it changes; gives what was."""
+        pending = self._pending.pop(path, None)
+        if pending is not None:
+            pending.stop_reading()
+        return pending
 
     def _forget(self, path: str) -> None:
         """A path that is gone; what serves goes on serving."""
-        pending = self._pending.pop(path, None)
-        known = self._known.pop(path, None)
+        pending, known = self._settle(path), self._memory.forget(path)
         if known is not None:
-            self._journal.forget_sighting(path)
             self._reports.removed(known.model, self._drop.called(path))
         elif pending is not None and pending.is_announced:
             self._reports.removed(pending.model, pending.model_path)
-
-    def _next_look_seconds(self) -> float:
-        waiting = (each for each in self._pending.values() if each.future is None)
-        return min(map(_delay_seconds, waiting), default=math.inf)
-
-
-def _delay_seconds(pending: Pending) -> float:
-    """When to look again without an event; forever, that is at the next rescan, where only an event helps."""
-    if not pending.is_waiting:
-        return SOON_SECONDS
-    if pending.look is None or pending.look.next_look_ms is None:
-        return math.inf
-    return pending.look.next_look_ms / 1e3

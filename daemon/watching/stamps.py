@@ -42,6 +42,16 @@ def is_as_it_was(path: Path, known: Sighting) -> bool:
     return all(stamp_at(_place(path, location)) == stamp for location, stamp in known.members)
 
 
+def lie_as_seen(path: Path, parts: Iterable[Part]) -> bool:
+    """Whether the files that were seen for the model at ``path`` are what is found there now."""
+    return all(stamp_at(_place(path, location)) == stamp_of(seen) for location, _, seen in parts)
+
+
+def may_be_same_file(known: Sighting, now: Sighting) -> bool:
+    """Whether the model file has the size that it had: else its content cannot be the same."""
+    return _sizes(known.members).get("") == _sizes(now.members).get("")
+
+
 def same_sizes(known: Sighting, now: Stamped) -> bool:
     """Whether the same files have the same sizes: else their content cannot be the same."""
     return _sizes(known.members) == _sizes(now)
