@@ -618,6 +618,47 @@ def test_complete_file_that_waited_for_its_digest_is_not_examined_again(
     assert examined == [path]
 
 
+def test_file_that_vanishes_between_the_listing_and_the_look_makes_no_event(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = desk.put("m.onnx")
+
+    def vanished(path: Path, **more: object) -> object:
+        path.unlink()
+        return examine(path, **more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(view, "examine", vanished)
+        assert desk.scan() == []
+    assert not path.exists()
+    assert desk.scan() == []
+    assert desk.happened() == []
+
+
+def test_path_stays_undecided_till_the_next_scan_when_its_digest_comes_in_between(desk: Desk) -> None:
+    path = desk.arrive("m.onnx")
+    desk.is_reading = False
+    overwrite(path, SAME_SIZE)
+    desk.scan()
+    desk.read_all()
+    assert desk.scanner.is_undecided()
+    assert len(desk.scan()) == 1
+    assert not desk.scanner.is_undecided()
+
+
+def test_digest_of_a_refused_file_that_comes_at_the_end_is_known_after_a_restart(desk: Desk) -> None:
+    desk.is_reading = False
+    path = desk.put("m.onnx", b"<html></html>")
+    desk.scan()
+    desk.read_all()
+    desk.scanner.finish(1)
+    touch(path)
+    desk.restart()
+    desk.is_reading = True
+    assert desk.scan() == []
+    assert desk.happened() == ["seen", "rejected"]
+
+
 def test_other_models_go_on_while_a_path_is_read(desk: Desk) -> None:
     path = desk.arrive("m.onnx")
     desk.is_reading = False

@@ -33,6 +33,7 @@ class FakeScanner:
         self.act: Callable[[], object] = lambda: None
         self.futures: list[Future[Outcome]] = []
         self.undecided = False
+        self.finished = 0
         self._scanned = threading.Condition()
 
     def scan(self) -> float:
@@ -47,6 +48,10 @@ class FakeScanner:
 
     def is_undecided(self) -> bool:
         return self.undecided
+
+    def finish(self, seconds: float) -> None:
+        assert seconds > 0
+        self.finished += 1
 
     def waiting_for(self, model: str) -> dict[str, str] | None:
         return {"model_path": f"model_drop/{model}.onnx"}
@@ -159,7 +164,7 @@ def test_stop_ends_the_thread_and_the_alarm(desk: Desk) -> None:
     desk.watcher.start()
     desk.scanner.wait_for_scans(1)
     assert desk.watcher.stop()
-    assert desk.arming.ended == 1
+    assert (desk.arming.ended, desk.scanner.finished) == (1, 1)
 
 
 def test_stop_gives_up_on_a_scan_that_will_not_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

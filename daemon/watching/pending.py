@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from daemon.intake.completeness import Look, LookState
+from daemon.intake.completeness import Look
 from daemon.intake.copying import Part
 from daemon.lane import Outcome
 
@@ -25,9 +25,10 @@ class Reading:
 class Pending:
     """What is known of an arrival until it is settled.
 
-    ``future`` is the deployer's once it was submitted. ``reading`` is for the question whether the content is the one
-    that is known of the path. ``unresolved`` says why there is no look yet, ``since_ns`` (monotonic) when it was first
-    seen.
+    ``future`` is the deployer's once it was submitted. ``is_undecided``: the last look found it complete, but left it
+    to a digest whether it is an arrival (one that comes a moment later counts at the next look). ``reading`` is for the
+    question whether the content is the one that is known of the path. ``unresolved`` says why there is no look yet,
+    ``since_ns`` (monotonic) when it was first seen.
     """
 
     model: str
@@ -35,6 +36,7 @@ class Pending:
     look: Look | None = None
     future: "Future[Outcome] | None" = None
     reading: Reading | None = None
+    is_undecided: bool = False
     is_announced: bool = False
     is_waiting: bool = False
     unresolved: str = ""
@@ -49,11 +51,6 @@ class Pending:
     def is_being_read(self) -> bool:
         """Whether nothing is to be said of it before a digest is there."""
         return self.reading is not None and not self.reading.future.done()
-
-    @property
-    def is_undecided(self) -> bool:
-        """Whether it is complete, but maybe no arrival."""
-        return self.is_being_read and self.look is not None and self.look.state is LookState.COMPLETE
 
     @property
     def next_look_seconds(self) -> float:

@@ -108,10 +108,12 @@ class Scanner:
             pending = self._pending[path] = Pending(found.place.model, self._drop.called(path))
         if self._is_being_read(found, pending):
             return None
+        pending.is_undecided = False
         try:
             pending.look = look = self._view.look_at(found, pending.look)
         except FileNotFoundError:
-            self._cannot_look(pending, "a link to a file that is not there yet")
+            if found.path.is_symlink():  # else it was removed since it was listed, which the next scan sees
+                self._cannot_look(pending, "a link to a file that is not there yet")
             return None
         except OSError as error:  # this file's trouble alone: the scan goes on, and comes back to it
             self._cannot_look(pending, f"it cannot be looked at: {error.strerror or error}")
@@ -160,6 +162,7 @@ class Scanner:
             return True
         digest = pending.digest_of(look.members, self._read)
         if not digest.done():
+            pending.is_undecided = look.state is LookState.COMPLETE
             return False
         if digest.result() != known.sha256:
             return True
