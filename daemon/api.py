@@ -58,7 +58,7 @@ HTTP_CODES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class RequestLimits:
     """What a request may be, in bytes and seconds, and how many may wait for events at once."""
 
     max_body_bytes: int
@@ -76,7 +76,7 @@ def build_app(
     files: NamedFiles,
     faults: Callable[[], Sequence[str]],
     tokens: Tokens,
-    limits: Limits,
+    limits: RequestLimits,
     default_model: str,
     welcome: str,
 ) -> Flask:

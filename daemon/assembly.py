@@ -27,8 +27,7 @@ from http import HTTPStatus
 from pathlib import Path
 from socket import socket
 
-from daemon.api import Limits as ApiLimits
-from daemon.api import build_app, refusal_of
+from daemon.api import RequestLimits, build_app, refusal_of
 from daemon.config import Settings
 from daemon.deployer import Deployer
 from daemon.errors import ModeldropError, StartupError
@@ -208,8 +207,8 @@ def _engine_options(settings: Settings) -> EngineOptions:
     return EngineOptions(providers=providers, threads=0 if chosen.threads == "auto" else chosen.threads)
 
 
-def _api_limits(settings: Settings) -> ApiLimits:
-    return ApiLimits(
+def _api_limits(settings: Settings) -> RequestLimits:
+    return RequestLimits(
         max_body_bytes=int(settings.server.max_body_mb * MIB),
         max_upload_bytes=int(settings.server.max_upload_mb * MIB),
         timeout_seconds=settings.runtime.timeout_seconds,
@@ -230,7 +229,7 @@ def _server_limits(settings: Settings) -> Limits:
 
 
 def _guard(
-    tokens: Tokens, limits: ApiLimits, _method: str, path: str, _query: str, headers: Mapping[str, str], peer: str
+    tokens: Tokens, limits: RequestLimits, _method: str, path: str, _query: str, headers: Mapping[str, str], peer: str
 ) -> Admission:
     """Before a body is read: who may not send it, and how long it may be."""
     limit = limits.max_upload_bytes if is_upload(path) else limits.max_body_bytes

@@ -12,7 +12,12 @@ from daemon.errors import InferenceFailed, InvalidInput, Rejected, RunTimeout
 from daemon.release import Dim, Signature, TensorSpec
 from daemon.runtime.dtypes import DTYPES, Array
 from daemon.runtime.port import Output
-from daemon.runtime.synthesis import LARGEST_BYTES, attempts, synthesise, try_out
+from daemon.runtime.synthesis import LARGEST_BYTES, attempts, try_out
+
+
+def synthesise(signature: Signature, *, seed: int = 0) -> dict[str, Array]:
+    """The first of ``attempts``."""
+    return next(attempts(signature, seed=seed))
 
 
 def spec(dtype: str = "float32", shape: tuple[Dim, ...] | None = None, *, name: str = "x") -> TensorSpec:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from werkzeug.test import TestResponse
 
-from daemon.api import Limits, build_app
+from daemon.api import RequestLimits, build_app
 from daemon.gate import Integrity, Structure
 from daemon.intake.named import NamedFiles
 from daemon.runtime import Deadlines, EngineOptions, load_engine
@@ -50,7 +50,7 @@ class WebRig:
             files=NamedFiles(folder, (self.drop, self.allowed), 1, 1),
             faults=lambda: self.faults,
             tokens=tokens or Tokens("", ""),
-            limits=Limits(
+            limits=RequestLimits(
                 max_body_bytes=LIMIT_BYTES,
                 max_upload_bytes=16 * LIMIT_BYTES,
                 timeout_seconds=1,

@@ -187,10 +187,10 @@ def _read_member(path: Path, expected: Fingerprint, digest: Digest, target: int 
     except FileNotFoundError as error:
         raise SourceChanged(f"{shown(path.name)} vanished before it was read") from error
     try:
-        _expect_unchanged(fd, path, expected)
+        expect_unchanged(fd, path, expected)
         fill = filling_by_copy(fd, target, expected.size) if target is not None else filling_from(fd, expected.size)
         moved = pump(fill, digest, size_hint=expected.size)
-        _expect_unchanged(fd, path, expected)
+        expect_unchanged(fd, path, expected)
     finally:
         os.close(fd)
     if moved != expected.size:
@@ -198,7 +198,7 @@ def _read_member(path: Path, expected: Fingerprint, digest: Digest, target: int 
     return moved
 
 
-def _expect_unchanged(fd: int, path: Path, expected: Fingerprint) -> None:
+def expect_unchanged(fd: int, path: Path, expected: Fingerprint) -> None:
     """Both the open file and what its name leads to now must be the file that was looked at."""
     try:
         same = fingerprint(fd) == expected == fingerprint(path)

@@ -3,10 +3,10 @@
 from daemon.runtime.cores import usable_cores
 from daemon.runtime.deadlines import Deadlines
 from daemon.runtime.engine import EngineOptions, OnnxEngine, check_providers, load_engine
-from daemon.runtime.memory import resident_bytes, trim
+from daemon.runtime.memory import trim
 from daemon.runtime.port import Engine, Output
 from daemon.runtime.shelf import EngineShelf
-from daemon.runtime.synthesis import attempts, synthesise, try_out
+from daemon.runtime.synthesis import attempts, try_out
 from daemon.runtime.tensors import decode, encode
 
 __all__ = [
@@ -21,8 +21,6 @@ __all__ = [
     "decode",
     "encode",
     "load_engine",
-    "resident_bytes",
-    "synthesise",
     "trim",
     "try_out",
     "usable_cores",

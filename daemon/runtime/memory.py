@@ -1,12 +1,8 @@
-"""Memory of this process: giving freed pages back to the system, and counting what it holds; any thread."""
+"""Memory of this process: giving freed pages back to the system; any thread."""
 
 import ctypes
-import os
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
-
-_STATM = Path("/proc/self/statm")
 
 
 @cache
@@ -28,14 +24,3 @@ def trim() -> None:
     """
     if (give_back := _malloc_trim()) is not None:
         give_back(0)
-
-
-def resident_bytes(statm: Path = _STATM) -> int:
-    """Bytes of physical memory that this process holds now, mapped files included; 0 where the system does not say.
-
-    Source of the format: proc(5), ``/proc/pid/statm``, second field, in pages.
-    """
-    try:
-        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError, ValueError):
-        return 0

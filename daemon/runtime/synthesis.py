@@ -39,11 +39,6 @@ _GUESSES = (
 )
 
 
-def synthesise(signature: Signature, *, seed: int = 0) -> dict[str, Array]:
-    """The first of ``attempts``: open dimensions 1, unknown ranks scalars, optional inputs left out."""
-    return next(attempts(signature, seed=seed))
-
-
 def attempts(signature: Signature, *, seed: int = 0) -> Iterator[dict[str, Array]]:
     """Inputs by name to try in turn, at least one set, each of other shapes; the same for the same ``seed``.
 

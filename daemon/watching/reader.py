@@ -11,11 +11,10 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from hashlib import sha256
-from pathlib import Path
 
 from daemon.errors import Rejected, SourceChanged
-from daemon.intake.copying import CHUNK_BYTES, Part, filling_from, in_identity_order
-from daemon.intake.members import Fingerprint, fingerprint, open_regular
+from daemon.intake.copying import CHUNK_BYTES, Part, expect_unchanged, filling_from, in_identity_order
+from daemon.intake.members import open_regular
 
 LOG = logging.getLogger("modeldrop.watcher")
 
@@ -128,16 +127,10 @@ def _pieces(parts: Sequence[Part]) -> Generator[memoryview, None, None]:
     for _, path, seen in in_identity_order(parts):
         fd = open_regular(path)
         try:
-            _expect_unchanged(fd, path, seen)
+            expect_unchanged(fd, path, seen)
             fill = filling_from(fd, seen.size)
             while count := fill(buffer):
                 yield buffer[:count]
-            _expect_unchanged(fd, path, seen)
+            expect_unchanged(fd, path, seen)
         finally:
             os.close(fd)
-
-
-def _expect_unchanged(fd: int, path: Path, seen: Fingerprint) -> None:
-    """Both the open file and what its name leads to now must be the file that was seen."""
-    if not fingerprint(fd) == seen == fingerprint(path):
-        raise SourceChanged(f"{path.name} changed while it was read")
