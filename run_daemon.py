@@ -21,13 +21,18 @@ REFUSED = 2
 
 
 class Signals:
-    """From construction on, the first SIGTERM or SIGINT ends the daemon in an orderly way, a second one at once."""
+    """From construction on, the first SIGTERM or SIGINT ends the daemon in an orderly way, a second one at once.
+
+    A terminal that closes (SIGHUP) counts too, unless whoever started the daemon had that ignored, as nohup does.
+    """
 
     def __init__(self) -> None:
         self._end: Callable[[], None] | None = None
         self._received = False
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._on_signal)
 
     def on_first(self, end: Callable[[], None]) -> None:
         """Have ``end`` called by the first signal; now, if it has come already."""

@@ -30,7 +30,7 @@ from socket import socket
 from daemon.api import RequestLimits, build_app, refusal_of
 from daemon.config import Settings
 from daemon.deployer import Deployer
-from daemon.errors import ModeldropError, StartupError
+from daemon.errors import ConfigError, ModeldropError, StartupError
 from daemon.gate import Gate, Integrity, Structure, Trial
 from daemon.history import Journal
 from daemon.holder import ModelHolder
@@ -65,6 +65,14 @@ WAITING_CLIENTS = 8
 def check(settings: Settings) -> None:
     """Raises ConfigError for a setting that is wrong on this machine, though its form is right."""
     check_providers(_engine_options(settings).providers)
+    state_dir, drop_dir = (
+        settings.place(settings.state_dir).resolve(),
+        settings.place(settings.watch.drop_dir).resolve(),
+    )
+    if state_dir.is_relative_to(drop_dir) or drop_dir.is_relative_to(state_dir):
+        raise ConfigError(
+            f"watch.drop_dir and state_dir: found {drop_dir} and {state_dir}, expected folders apart from each other"
+        )
 
 
 def assemble(settings: Settings) -> Daemon:

@@ -154,8 +154,8 @@ class Settings(BaseSettings):
         return self._folder
 
     def place(self, path: str) -> Path:
-        """``path`` as it is when absolute, else below the config file's folder."""
-        return self._folder / path
+        """``path`` as it is when absolute, else below the config file's folder; ``~`` is the user's home."""
+        return self._folder / Path(path).expanduser()
 
 
 def load(path: Path) -> Settings:

@@ -206,3 +206,12 @@ def test_check_refuses_a_provider_that_is_not_there(tmp_path: Path) -> None:
     settings = settings_in(tmp_path, "runtime: {providers: [NoSuchProvider]}")
     with pytest.raises(ConfigError, match="NoSuchProvider"):
         check(settings)
+
+
+@pytest.mark.parametrize(
+    ("drop_dir", "state_dir"), [("state", "state"), ("state/store", "state"), ("drop", "drop/state"), ("x/../a", "a/b")]
+)
+def test_drop_directory_and_state_may_not_lie_in_each_other(tmp_path: Path, drop_dir: str, state_dir: str) -> None:
+    settings = settings_in(tmp_path, f"watch: {{drop_dir: {drop_dir}}}\nstate_dir: {state_dir}\n")
+    with pytest.raises(ConfigError, match="apart from each other"):
+        check(settings)

@@ -256,3 +256,8 @@ def test_wrong_value_in_a_section_from_the_environment_is_blamed_on_its_variable
 
 def test_folder_without_a_name_is_not_allowed(tmp_path: Path) -> None:
     assert "deploy.allowed_dirs" in refused(tmp_path, "deploy:\n  allowed_dirs: ['']\n")
+
+
+def test_tilde_is_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert loaded(tmp_path, "").place("~/models") == tmp_path / "home" / "models"

@@ -101,7 +101,7 @@ def _refuse_cross_site(head: Head) -> None:
     if media_type in FORM_TYPES:
         raise UnsupportedMediaType(
             f"found content type {media_type}, which any web page could send; expected application/json, "
-            "application/octet-stream or none"
+            "application/octet-stream or none: send -H 'Content-Type: application/json', or a file by curl -T"
         )
 
 

@@ -75,7 +75,8 @@ def test_short_data_is_rejected_once_and_deployed_when_filled(spot: Spot) -> Non
     (spot.folder / data.name).write_bytes(content[:100])
     rename_in(model, spot.folder / model.name)
     assert "incomplete" in spot.wait("rejected")["reason"]
-    with unopened(spot.folder / data.name):  # what was refused is not read again before it changes
+    pass_scans(spot.rig)  # what was refused is read once, so that it is known again
+    with unopened(spot.folder / data.name):  # and not a second time before it changes
         outwait_patience(spot.rig)
     assert spot.names() == ["seen", "waiting", "rejected"]
     with (spot.folder / data.name).open("ab") as file:

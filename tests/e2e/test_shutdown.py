@@ -125,7 +125,7 @@ def _accepts(port: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_readiness_turns_503_on_a_connection_that_was_open(looping: Rig, number: signal.Signals) -> None:
     with _pool() as pool, closing(http.client.HTTPConnection("127.0.0.1", looping.port, timeout=10)) as probe:
         assert _readiness(probe) == (200, False)
