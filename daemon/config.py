@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from daemon.configfile import one_line, read_yaml
 from daemon.errors import ConfigError
 
 ENV_PREFIX = "MODELDROP_"
@@ -160,46 +160,18 @@ class Settings(BaseSettings):
 
 def load(path: Path) -> Settings:
     """Reads ``path`` and the environment; raises ConfigError, in one line, for the first thing that is wrong."""
-    values = _read(path)
+    # A section written as `watch:` with nothing below it is an empty section, not a null.
+    given = read_yaml(path).items()
+    values = {key: {} if value is None and key in _sections() else value for key, value in given}
     _refuse_unknown_variables(os.environ)
     try:
         settings = Settings(**values)
     except ValidationError as error:
         raise ConfigError(_sentence(path, error)) from None
     except SettingsError as error:
-        raise ConfigError(f'environment: {_one_line(error)}; expected JSON, such as ["a", "b"] for a list') from None
+        raise ConfigError(f'environment: {one_line(error)}; expected JSON, such as ["a", "b"] for a list') from None
     settings._folder = path.absolute().parent
     return settings
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML as it is, but a key that is given twice is an error: the first of the two would be lost without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", key_node.start_mark)
-            seen.add(str(key))
-        return super().construct_mapping(node, deep)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; expected a YAML file with settings (an empty one will do)") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {_one_line(error)}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {_one_line(error)}") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise ConfigError(f"{path}: found {type(values).__name__}, expected a mapping of section to settings")
-    # A section written as `watch:` with nothing below it is an empty section, not a null.
-    return {key: {} if value is None and key in _sections() else value for key, value in values.items()}
 
 
 def _sections() -> dict[str, type[Section]]:
@@ -259,7 +231,3 @@ def _expected(detail: Any) -> str:
     for wording, ours in _WORDINGS.items():
         message = message.replace(wording, ours)
     return message[:1].lower() + message[1:]
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())

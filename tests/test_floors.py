@@ -29,6 +29,7 @@ FLOORS: dict[str, int] = {
     "daemon.runtime": 2,
     "daemon.intake": 1,
     "daemon.config": 1,
+    "daemon.configfile": 1,
     "daemon.log": 1,
     "daemon.errors": 0,
     "daemon.release": 0,
@@ -37,6 +38,7 @@ FLOORS: dict[str, int] = {
 """The floor of every room; a folder's modules are in the folder's room."""
 
 LEANS_ON = {
+    ("daemon.config", "daemon.configfile"),
     ("daemon.running", "daemon.assembly"),
     ("daemon.running", "daemon.lifecycle"),
     ("daemon.assembly", "daemon.lifecycle"),
