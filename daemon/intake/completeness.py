@@ -7,7 +7,7 @@ what it must remember is in the ``Look`` that the caller hands back as ``previou
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daemon.errors import Rejected
@@ -58,12 +58,14 @@ def examine(
     previous: Look | None,
     now_ns: int,
     settle_ms: int,
+    needs_sidecar: bool = False,
 ) -> Look:
     """Look at the model file ``path`` and everything it names.
 
     ``allowed`` are the folders that links may lead to; ``closed`` says whether a close or rename event for a path was
-    seen since its last change; ``now_ns`` is monotonic. Raises Rejected for what can never become good while nobody
-    writes it, FileNotFoundError when it is gone, other OSErrors when it cannot be looked at now.
+    seen since its last change; ``now_ns`` is monotonic; with ``needs_sidecar`` a ``.sha256`` is waited for. Raises
+    Rejected for what can never become good while nobody writes it, FileNotFoundError when it is gone, other OSErrors
+    when it cannot be looked at now.
     """
     real = resolve(path, allowed)
     changed_ns = path.lstat().st_ctime_ns
@@ -78,6 +80,8 @@ def examine(
         still_since_ns = previous.still_since_ns if previous and same and not some else now_ns
         still_ms = (now_ns - still_since_ns) // _NS_PER_MS
         evidence = _evidence(sight, digest, path, closed, still_ms=still_ms, settle_ms=settle_ms)
+        if needs_sidecar and sight.sidecar is None:
+            evidence = replace(evidence, awaited_sidecar=shown(f"{path.name}.sha256"))
     verdict = judge(evidence)
     if verdict.final and verdict.fault is not None:
         raise verdict.fault

@@ -43,7 +43,8 @@ class Evidence:
     """Everything a look found out.
 
     ``writers`` and ``closed`` sum up the members that still need the proof: all of them, without the model file where
-    its sidecar matches. ``refusal`` is the verdict on a reference, if there is one.
+    its sidecar matches. ``refusal`` is the verdict on a reference, if there is one. ``awaited_sidecar`` names the one
+    that must come and is not there.
     """
 
     outline: Outline
@@ -55,6 +56,7 @@ class Evidence:
     refusal: Rejected | None = None
     shortages: tuple[Shortage, ...] = ()
     sidecar: Sidecar | None = None
+    awaited_sidecar: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ def judge(evidence: Evidence) -> Verdict:
         return _waiting(_shortage_sentence(evidence.shortages), fault)
     if evidence.sidecar is not None and not matches:
         return _held_by_sidecar(evidence.sidecar, fault, evidence)
+    if evidence.awaited_sidecar:
+        return _waiting(f"waiting for {evidence.awaited_sidecar}", fault)
     if evidence.writers is Writers.SOME:
         return _waiting("a writer has it open")
     if not _nobody_writes(evidence):
@@ -102,6 +106,9 @@ def _fault(evidence: Evidence) -> Rejected | None:
         return Rejected("structure", f"external data is incomplete: {_shortage_sentence(evidence.shortages)}")
     if sidecar is not None and not sidecar.matches:
         return Rejected("integrity", _sidecar_sentence(sidecar))
+    if evidence.awaited_sidecar:
+        reason = f"no sha256 was stated for it, expected {evidence.awaited_sidecar} beside it (gate.integrity.required)"
+        return Rejected("integrity", reason)
     return None
 
 

@@ -18,13 +18,15 @@ class NamedFiles:
     """The folders in which a named file is looked for, in this order: ``folder``, then each of ``allowed``.
 
     A file counts where it resolves to a place in one of ``allowed``. ``settle_ms`` and ``patience_seconds`` say how
-    long a file must be still, and how long one that is still being written is waited for.
+    long a file must be still, and how long one that is still being written is waited for; ``needs_sidecar`` whether
+    only one with a ``.sha256`` beside it is complete.
     """
 
     folder: Path
     allowed: tuple[Path, ...]
     settle_ms: int
     patience_seconds: float
+    needs_sidecar: bool = False
 
     def find(self, named: str) -> Path:
         """The file that ``named`` means.
@@ -64,6 +66,7 @@ class NamedFiles:
                     previous=look,
                     now_ns=time.monotonic_ns(),
                     settle_ms=self.settle_ms,
+                    needs_sidecar=self.needs_sidecar,
                 )
             except FileNotFoundError:
                 raise NoSuchFile("the file was removed while it was looked at") from None

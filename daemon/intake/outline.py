@@ -6,9 +6,10 @@ file is a flatbuffer, which holds no lengths to walk: only its identifier is loo
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from daemon.intake.kinds import LOOKED_AT_BYTES, seems_to_be
 from daemon.intake.protobuf import LENGTH_DELIMITED, VARINT, Alien, Cut, Fields, Span
 from daemon.intake.schema import (
     CHILDREN,
@@ -66,9 +67,11 @@ def read_outline(fd: int, suffix: str) -> Outline:
     size = os.fstat(fd).st_size
     if size == 0:
         return Outline(OutlineState.CUT, "empty")
-    if suffix.lower() == ".ort":
-        return _outline_of_ort(os.pread(fd, 8, 0))
-    return _outline_of_onnx(Fields(fd, size), size)
+    is_ort = suffix.lower() == ".ort"
+    outline = _outline_of_ort(os.pread(fd, 8, 0)) if is_ort else _outline_of_onnx(Fields(fd, size), size)
+    if outline.state is OutlineState.ALIEN and (kind := seems_to_be(os.pread(fd, LOOKED_AT_BYTES, 0))) is not None:
+        return replace(outline, reason=f"{outline.reason}; it seems to be {kind}")
+    return outline
 
 
 def _outline_of_ort(start: bytes) -> Outline:
