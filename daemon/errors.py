@@ -4,6 +4,8 @@ Messages are sentences for the person who asked: lower case, what was wrong, wha
 No message carries a traceback or a path outside what the user named.
 """
 
+from collections.abc import Mapping
+
 
 class ModeldropError(Exception):
     """Every failure that the daemon has a word for."""
@@ -18,12 +20,20 @@ class StartupError(ModeldropError):
 
 
 class Rejected(ModeldropError):
-    """A candidate may not serve. ``check`` names what refused it, ``reason`` says why."""
+    """A candidate may not serve: ``check`` names what refused it, ``reason`` why, ``detail`` what else is known."""
 
-    def __init__(self, check: str, reason: str) -> None:
+    def __init__(self, check: str, reason: str, detail: Mapping[str, object] | None = None) -> None:
         super().__init__(f"{check}: {reason}")
         self.check = check
         self.reason = reason
+        self.detail = detail or {}
+
+
+class BreakingSignature(Rejected):
+    """A candidate's inputs and outputs would break the clients of what serves."""
+
+    def __init__(self, reason: str, detail: Mapping[str, object] | None = None) -> None:
+        super().__init__("signature", reason, detail)
 
 
 class DeployFailed(Rejected):

@@ -3,9 +3,10 @@
 They hold no behaviour but their own form, import nothing from the house, and are safe to share between threads.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 Dim = int | str | None
 """One dimension: a fixed size, the name of a symbolic one, or None for one that has neither."""
@@ -55,7 +56,8 @@ class Release:
     """A numbered, gated, immutable record of what may serve.
 
     ``stored_as`` is the model file's place relative to the store's root; ``model_path`` is what the user called it;
-    ``time`` is UTC, ISO 8601 with milliseconds and ``Z``.
+    ``time`` is UTC, ISO 8601 with milliseconds and ``Z``. ``trial`` is what was found out in the candidate's trial, as
+    plain values. ``instead_of`` is the version that failed its probation, where this one serves again for that.
     """
 
     model: str
@@ -67,6 +69,21 @@ class Release:
     time: str
     signature: Signature
     metadata: Mapping[str, object] = field(default_factory=dict)
+    trial: Mapping[str, object] = field(default_factory=dict)
+    instead_of: int | None = None
+
+
+def signature_from(record: Mapping[str, Any]) -> Signature:
+    """The signature whose fields ``record`` has as plain values, as ``dataclasses.asdict`` and JSON leave them."""
+    return Signature(inputs=_specs(record["inputs"]), outputs=_specs(record["outputs"]))
+
+
+def _specs(records: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
+    return tuple(_spec(**record) for record in records)
+
+
+def _spec(*, name: str, dtype: str, shape: Sequence[Dim] | None, optional: bool) -> TensorSpec:
+    return TensorSpec(name, dtype, None if shape is None else tuple(shape), optional)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

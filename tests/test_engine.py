@@ -17,13 +17,12 @@ from onnx import helper
 
 from daemon.errors import ConfigError, InferenceFailed, InvalidInput, Rejected, RunTimeout
 from daemon.release import TensorSpec
-from daemon.runtime import memory
+from daemon.runtime import EngineOptions, check_providers, memory
 from daemon.runtime.deadlines import Deadlines
 from daemon.runtime.dtypes import DTYPES, Array
-from daemon.runtime.engine import EngineOptions, OnnxEngine, check_providers, load_engine
+from daemon.runtime.engine import OnnxEngine, load_engine
 from daemon.runtime.sentences import LONGEST, clean
-from daemon.runtime.shelf import EngineShelf
-from daemon.runtime.synthesis import try_out
+from daemon.runtime.synthesis import first_run
 from daemon.runtime.tensors import decode, encode
 from tests import onnx_models
 
@@ -332,7 +331,7 @@ def test_run_that_fails_by_itself_is_not_blamed_on_the_input(tmp_path: Path, loa
 
 def test_failing_model_is_rejected_by_the_trial(tmp_path: Path, load: Load) -> None:
     with pytest.raises(Rejected, match="trial: no run on synthesised inputs succeeded: Reshape node"):
-        try_out(load(onnx_models.failing(tmp_path / "m.onnx")), timeout_seconds=TIMEOUT_SECONDS)
+        first_run(load(onnx_models.failing(tmp_path / "m.onnx")), timeout_seconds=TIMEOUT_SECONDS)
 
 
 @pytest.mark.parametrize("timeout_seconds", [0.0, 0.1])
@@ -499,26 +498,3 @@ def test_sentences_lose_what_is_not_for_users(message: str, cleaned: str) -> Non
 
 def test_sentences_are_cut_when_long() -> None:
     assert len(clean("word " * 500)) == LONGEST
-
-
-def test_shelf_hands_over_what_was_put_under_the_key_only_once(tmp_path: Path, load: Load) -> None:
-    shelf, engine = EngineShelf(), load(onnx_models.identity(tmp_path / "m.onnx"))
-    shelf.put("a", engine)
-    assert shelf.take("b") is None
-    assert shelf.take("a") is engine
-    assert shelf.take("a") is None
-    assert run(engine, x=np.ones(1, np.float32))[0].tolist() == [1.0]
-
-
-def test_shelf_closes_what_another_takes_the_place_of(tmp_path: Path, load: Load) -> None:
-    shelf = EngineShelf()
-    first, second = (load(onnx_models.identity(tmp_path / "m.onnx")) for _ in range(2))
-    shelf.put("a", first)
-    shelf.put("b", second)
-    shelf.put("c", second)
-    assert run(second, x=np.ones(1, np.float32))[0].tolist() == [1.0]
-    shelf.clear()
-    for engine in (first, second):
-        with pytest.raises(InferenceFailed, match="closed"):
-            run(engine, x=np.ones(1, np.float32))
-    assert shelf.take("c") is None

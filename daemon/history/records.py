@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from daemon.release import Event, Release, Signature, TensorSpec
+from daemon.release import Event, Release, signature_from
 
 FileStamp = tuple[int, ...]
 """What tells one state of a file from another: ``(dev, ino, size, mtime_ns, ctime_ns)``."""
@@ -86,18 +86,7 @@ def to_json(release: Release) -> str:
 def from_json(text: str) -> Release:
     """The release that ``to_json`` wrote, equal to the original (lists in its metadata stay lists)."""
     record = loads(text)
-    signature = record.pop("signature")
-    return Release(
-        signature=Signature(inputs=_specs(signature["inputs"]), outputs=_specs(signature["outputs"])), **record
-    )
-
-
-def _specs(records: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(_spec(**record) for record in records)
-
-
-def _spec(*, name: str, dtype: str, shape: list[int | str | None] | None, optional: bool) -> TensorSpec:
-    return TensorSpec(name, dtype, None if shape is None else tuple(shape), optional)
+    return Release(signature=signature_from(record.pop("signature")), **record)
 
 
 def event_to_json(event: Event) -> str:

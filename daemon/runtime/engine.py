@@ -1,44 +1,20 @@
-"""Loads models into ONNX Runtime and runs them; the only importer of it. Loads come one by one, runs on any thread."""
+"""Models in ONNX Runtime, loaded and run; loads one by one, runs on any thread."""
 
-import logging
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# Wheels from 1.29 on write an id and a database under the home directory unless this is set before the import.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
-import onnxruntime as ort
-from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
-
-from daemon.errors import ConfigError, InferenceFailed, InvalidInput, ModeldropError, Rejected, RunTimeout
+from daemon.errors import InferenceFailed, InvalidInput, ModeldropError, Rejected, RunTimeout
 from daemon.release import Signature
-from daemon.runtime import feeds
-from daemon.runtime.cores import usable_cores
+from daemon.runtime import feeds, sessions
 from daemon.runtime.deadlines import Deadlines
 from daemon.runtime.description import read_metadata, read_signature
 from daemon.runtime.dtypes import Array
 from daemon.runtime.port import Output
 from daemon.runtime.sentences import clean
+from daemon.runtime.sessions import EngineOptions, InvalidArgument, OrtValue, RunOptions
 
-LOG = logging.getLogger("modeldrop.runtime")
-
-_CPU = "CPUExecutionProvider"
-_CUDA = "CUDAExecutionProvider"
 _SILENT = 4  # only what is fatal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineOptions:
-    """How sessions are made. ``providers`` are tried in order; ``("auto",)`` is CUDA where it is there, then the CPU.
-
-    ``threads`` is how many one run may use; 0 is as many as there are usable cores.
-    """
-
-    providers: tuple[str, ...] = ("auto",)
-    threads: int = 0
 
 
 class OnnxEngine:
@@ -68,7 +44,7 @@ class OnnxEngine:
         if session is None:
             raise InferenceFailed("the engine is closed")
         ready = feeds.normalise(inputs, self._dtypes)
-        options = ort.RunOptions()
+        options = RunOptions()
         options.log_severity_level = _SILENT  # a failed run is told once, by what is raised
 
         def stop() -> None:
@@ -98,62 +74,28 @@ class OnnxEngine:
     def _as_value(self, name: str, array: Array, *, plain: bool = False) -> Any:
         """An ``OrtValue`` over ``array``, which ``ready`` keeps alive; the array itself where ``plain`` will do."""
         if self._dtypes.get(name) == "bfloat16":
-            return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, feeds.ONNX_BFLOAT16)
-        return array if plain else ort.OrtValue.ortvalue_from_numpy(array)
+            return OrtValue.ortvalue_from_numpy_with_onnx_type(array, feeds.ONNX_BFLOAT16)
+        return array if plain else OrtValue.ortvalue_from_numpy(array)
 
 
-def load_engine(path: Path, options: EngineOptions, deadlines: Deadlines) -> OnnxEngine:
+def load_engine(path: Path, options: EngineOptions, deadlines: Deadlines, *, save_to: Path | None = None) -> OnnxEngine:
     """Load the model at ``path``, whose bytes nobody may change while the engine lives: external data is mapped.
 
-    Takes as long as the model is large, without holding the GIL. Raises Rejected by the check ``load``, with ONNX
-    Runtime's sentence; ConfigError for a provider that is not there. Loads must not overlap.
+    Takes as long as the model is large, without holding the GIL; its saved form is written into ``save_to`` on the way.
+    Raises Rejected by the check ``load``, with ONNX Runtime's sentence; ConfigError for a provider that is not there.
+    Loads must not overlap.
     """
-    check_providers(options.providers)
-    session = _open(path, _session_options(options), _preferences(options.providers))
+    return _engine(sessions.open_model(path, options, save_to=save_to), deadlines)
+
+
+def map_engine(path: Path, options: EngineOptions, deadlines: Deadlines) -> OnnxEngine:
+    """Load the saved form at ``path``, which is mapped and so must not change; raises and waits as ``load_engine``."""
+    return _engine(sessions.open_saved(path, options), deadlines)
+
+
+def _engine(session: Any, deadlines: Deadlines) -> OnnxEngine:
     metadata = read_metadata(session.get_modelmeta(), providers=session.get_providers())
     return OnnxEngine(session, _signature(session), metadata, deadlines)
-
-
-def check_providers(names: Sequence[str]) -> None:
-    """Raise ConfigError, naming those that are there, unless each of ``names`` is one or the only one is ``auto``."""
-    available = ort.get_available_providers()
-    if not names or ("auto" in names and len(names) > 1):
-        raise ConfigError(f"runtime.providers: expected ['auto'] or names of {', '.join(available)}, got {list(names)}")
-    for name in names:
-        if name not in (*available, "auto"):
-            raise ConfigError(f"runtime.providers: {name!r} is not available, expected auto or {', '.join(available)}")
-
-
-def _session_options(options: EngineOptions) -> Any:
-    settings = ort.SessionOptions()
-    settings.logid = "modeldrop"
-    settings.intra_op_num_threads = options.threads or usable_cores()
-    settings.inter_op_num_threads = 1
-    # Idle threads that spin take the cores from the other models and from the requests themselves.
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    return settings
-
-
-def _preferences(providers: tuple[str, ...]) -> list[list[str]]:
-    """Lists of providers to try in turn: ``auto`` outlives a CUDA build on a machine without a working device."""
-    if providers != ("auto",):
-        return [list(providers)]
-    with_cuda = [[_CUDA, _CPU]] if _CUDA in ort.get_available_providers() else []
-    return [*with_cuda, [_CPU]]
-
-
-def _open(path: Path, settings: Any, preferences: list[list[str]]) -> Any:
-    *preferred, last = preferences
-    for providers in preferred:
-        try:
-            return ort.InferenceSession(str(path), settings, providers=providers, enable_fallback=0)
-        except Exception as error:
-            LOG.warning("no session with %s, trying %s: %s", providers[0], last[0], clean(str(error), path=path))
-    try:
-        return ort.InferenceSession(str(path), settings, providers=last, enable_fallback=0)
-    except Exception as error:
-        raise Rejected("load", clean(str(error), path=path) or type(error).__name__) from error
 
 
 def _signature(session: Any) -> Signature:

@@ -1,9 +1,8 @@
 """Plausible inputs made from a signature alone, and the first run of a model on them; any thread, no state."""
 
-import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,16 +10,14 @@ import numpy as np
 from daemon.errors import InferenceFailed, InvalidInput, Rejected, RunTimeout
 from daemon.release import Signature, TensorSpec
 from daemon.runtime.dtypes import DTYPES, Array
-from daemon.runtime.port import Engine
-
-LOG = logging.getLogger("modeldrop.runtime")
+from daemon.runtime.port import Engine, Output
 
 LARGEST_BYTES = 64 * 1024 * 1024
 """What one guess may weigh in all; only dimensions that the model itself fixes may make it more."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Guess:
+class Guess:
     """Sizes for what a signature leaves open: the first dimension, the others, the shape of unknown ranks."""
 
     first: int
@@ -30,13 +27,22 @@ class _Guess:
 
 # One of everything is what most models take; eight, where rows are paired or pooled; 32 and 224, for images.
 _GUESSES = (
-    _Guess(1, 1, ()),
-    _Guess(1, 1, (1,)),
-    _Guess(1, 1, (1, 1)),
-    _Guess(8, 8, (8,)),
-    _Guess(1, 32, (1, 8)),
-    _Guess(1, 224, (1, 3, 224, 224)),
+    Guess(1, 1, ()),
+    Guess(1, 1, (1,)),
+    Guess(1, 1, (1, 1)),
+    Guess(8, 8, (8,)),
+    Guess(1, 32, (1, 8)),
+    Guess(1, 224, (1, 3, 224, 224)),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class FirstRun:
+    """The inputs that a model took and what it made of them; None, and ``why``, where none could be guessed."""
+
+    inputs: dict[str, Array] | None
+    outputs: list[Output]
+    why: str = ""
 
 
 def attempts(signature: Signature, *, seed: int = 0) -> Iterator[dict[str, Array]]:
@@ -52,41 +58,46 @@ def attempts(signature: Signature, *, seed: int = 0) -> Iterator[dict[str, Array
         if shapes in tried or (tried and _weight_bytes(required, shapes) > LARGEST_BYTES):
             continue
         tried.add(shapes)
-        rng = np.random.default_rng(seed)
-        yield {spec.name: _fill(spec, shape, rng) for spec, shape in zip(required, shapes, strict=True)}
+        yield _filled(required, shapes, seed)
 
 
-def try_out(engine: Engine, *, timeout_seconds: float) -> dict[str, Array] | None:
-    """Run ``engine`` on one guess after the other, ``timeout_seconds`` in all; gives the inputs that it took.
+def alike(signature: Signature, inputs: Mapping[str, Array], *, seed: int) -> dict[str, Array]:
+    """Other values in the shapes of ``inputs``, in the way of ``attempts``; the same for the same ``seed``."""
+    specs = [spec for spec in signature.inputs if spec.name in inputs]
+    return _filled(specs, tuple(inputs[spec.name].shape for spec in specs), seed)
+
+
+def first_run(engine: Engine, *, timeout_seconds: float) -> FirstRun:
+    """Run ``engine`` on one guess after the other, ``timeout_seconds`` in all, until one is taken.
 
     Raises Rejected by the check ``trial`` when none ran and some failed for another reason than the input, or when the
     time was up. Where ONNX Runtime blames the input each time, the model may need what cannot be guessed (a
-    certain length, an index in range), which proves nothing against it: a warning, and None. A failure that is not the
+    certain length, an index in range), which proves nothing against it. A failure that is not the
     input's counts as proof even if other shapes might do: what serves now is safer than a model nobody saw run.
     """
     due = time.monotonic() + timeout_seconds
     failures: list[InvalidInput | InferenceFailed] = []
     for inputs in attempts(engine.signature):
         try:
-            engine.run(inputs, timeout_seconds=max(0.0, due - time.monotonic()))
+            return FirstRun(inputs, engine.run(inputs, timeout_seconds=max(0.0, due - time.monotonic())))
         except (InvalidInput, InferenceFailed) as failure:
             failures.append(failure)
         except RunTimeout:
-            raise Rejected("trial", f"a run on synthesised inputs took over {timeout_seconds:g} seconds") from None
-        else:
-            return inputs
-    _judge(failures)
-    return None
+            raise Rejected(
+                "trial", f"a run on synthesised inputs was stopped after {timeout_seconds:.3g} seconds"
+            ) from None
+    for each in failures:
+        if isinstance(each, InferenceFailed):
+            raise Rejected("trial", f"no run on synthesised inputs succeeded: {each}")
+    return FirstRun(None, [], f"no inputs could be guessed that the model takes: {failures[0]}")
 
 
-def _judge(failures: list[InvalidInput | InferenceFailed]) -> None:
-    for failure in failures:
-        if isinstance(failure, InferenceFailed):
-            raise Rejected("trial", f"no run on synthesised inputs succeeded: {failure}")
-    LOG.warning("the trial could not guess inputs that the model takes: %s", failures[0])
+def _filled(specs: list[TensorSpec], shapes: tuple[tuple[int, ...], ...], seed: int) -> dict[str, Array]:
+    rng = np.random.default_rng(seed)
+    return {spec.name: _fill(spec, shape, rng) for spec, shape in zip(specs, shapes, strict=True)}
 
 
-def _shape(spec: TensorSpec, guess: _Guess) -> tuple[int, ...]:
+def _shape(spec: TensorSpec, guess: Guess) -> tuple[int, ...]:
     if spec.shape is None:
         return guess.unknown
     sizes = (guess.first, *[guess.others] * (len(spec.shape) - 1))
