@@ -1,0 +1,152 @@
+"""What a model costs by batch size, and whether a batch gives what its rows give. Entered by a trial's process."""
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from daemon.errors import InferenceFailed, InvalidInput, RunTimeout
+from daemon.release import Signature
+from daemon.runtime import Array, Engine, Output, alike
+
+SIZES = (2, 4, 8, 16, 32)
+ROWS = 4
+"""So many different rows are run alone; larger batches repeat them."""
+REPEATS = 5
+
+RELATIVE, ABSOLUTE = 1e-3, 1e-5
+"""How far a row of a batch may be from the row alone: kernels sum in another order."""
+
+
+def measured(engine: Engine, inputs: Mapping[str, Array] | None, *, seconds: float) -> dict[str, object]:
+    """``runs``: the seconds of a run by batch size; ``batch``: whether batches equal their rows, or why nobody knows.
+
+    ``inputs`` are what the model took first. What would take longer than ``seconds`` in all is left out.
+    """
+    if inputs is None:
+        return {"runs": [], "batch": _unknown("no inputs could be guessed")}
+    watch = _Watch(engine, seconds)
+    single = watch.median(inputs)
+    if single is None:
+        return {"runs": [], "batch": _unknown("the model did not run again")}
+    runs: list[dict[str, object]] = [{"batch": 1, "seconds": single}]
+    if (reason := _why_not(engine.signature, inputs)) is not None:
+        return {"runs": runs if _is_single(inputs) else [], "batch": _unknown(reason)}
+    rows = [dict(inputs), *(alike(engine.signature, inputs, seed=seed) for seed in range(1, ROWS))]
+    batch = _compare(watch, rows, runs, single)
+    return {"runs": runs, "batch": batch}
+
+
+def _compare(
+    watch: "_Watch", rows: Sequence[Mapping[str, Array]], runs: list[dict[str, object]], single: float
+) -> dict[str, object]:
+    """Runs the batches while there is time; adds to ``runs``."""
+    alone: list[list[Output]] = []
+    worst = 0.0
+    for size in SIZES:
+        distinct = min(size, ROWS)
+        if not watch.has_time_for((distinct - len(alone) + size) * single):
+            break
+        for row in rows[len(alone) : distinct]:
+            outputs = watch.run(row)
+            if outputs is None:
+                return _unknown("the model did not run again")
+            alone.append(outputs)
+        picked = [number % distinct for number in range(size)]
+        stacked = {name: np.concatenate([rows[number][name] for number in picked]) for name in rows[0]}
+        together = watch.run(stacked)
+        if together is None:
+            return {"equals_single": False, "reason": f"a batch of {size} does not run: {watch.failure}"}
+        gap = _gap(together, [alone[number] for number in picked])
+        if gap is None:
+            return {"equals_single": False, "reason": f"a batch of {size} gives other outputs than its rows alone"}
+        worst = max(worst, gap)
+        runs.append({"batch": size, "seconds": watch.median(stacked) or watch.last_seconds})
+    if len(runs) == 1:
+        return _unknown("there was no time for a batch (gate.trial.measure_ms)")
+    return {"equals_single": True, "max_difference": worst}
+
+
+class _Watch:
+    """Runs an engine within a budget of time."""
+
+    def __init__(self, engine: Engine, seconds: float) -> None:
+        self._engine = engine
+        self._due = time.perf_counter() + seconds
+        self.failure = ""
+        self.last_seconds = 0.0
+
+    def has_time_for(self, seconds: float) -> bool:
+        return time.perf_counter() + seconds <= self._due
+
+    def run(self, inputs: Mapping[str, Array]) -> list[Output] | None:
+        """The outputs; None where it does not run."""
+        start = time.perf_counter()
+        try:
+            outputs = self._engine.run(inputs, timeout_seconds=max(1.0, 2 * (self._due - start)))
+        except (InvalidInput, InferenceFailed, RunTimeout, MemoryError) as error:
+            self.failure = str(error)
+            return None
+        self.last_seconds = time.perf_counter() - start
+        return outputs
+
+    def median(self, inputs: Mapping[str, Array]) -> float | None:
+        """The median seconds of some runs, of one where there is no time for more; None where it does not run."""
+        taken: list[float] = []
+        while len(taken) < REPEATS and (not taken or self.has_time_for(taken[-1] * (1 + len(SIZES)))):
+            if self.run(inputs) is None:
+                return None
+            taken.append(self.last_seconds)
+        return statistics.median(taken)
+
+
+def _why_not(signature: Signature, inputs: Mapping[str, Array]) -> str | None:
+    """Why rows cannot be put together; None where they can."""
+    if not inputs:
+        return "the model has no inputs"
+    if not _is_single(inputs):
+        return "the model takes no single row"
+    for spec in signature.inputs:
+        if spec.name in inputs and (spec.shape is None or isinstance(spec.shape[0], int)):
+            return f"input {spec.name!r} has no open first dimension"
+    return None
+
+
+def _is_single(inputs: Mapping[str, Array]) -> bool:
+    return all(array.ndim and array.shape[0] == 1 for array in inputs.values())
+
+
+def _gap(together: Sequence[Any], alone: Sequence[Sequence[Any]]) -> float | None:
+    """The largest difference between a batch's rows and the rows alone; None where they are not the same rows."""
+    worst = 0.0
+    for number, outputs in enumerate(together):
+        parts = [row[number] for row in alone]
+        if isinstance(outputs, list) and all(isinstance(part, list) and len(part) == 1 for part in parts):
+            if [part[0] for part in parts] != outputs:
+                return None
+            continue
+        if not isinstance(outputs, np.ndarray) or not all(isinstance(part, np.ndarray) and part.ndim for part in parts):
+            return None
+        gap = _gap_of_arrays(outputs, parts)
+        if gap is None:
+            return None
+        worst = max(worst, gap)
+    return worst
+
+
+def _gap_of_arrays(outputs: Array, parts: Sequence[Array]) -> float | None:
+    if any(len(part) != 1 or part.shape[1:] != outputs.shape[1:] for part in parts) or len(outputs) != len(parts):
+        return None
+    rows = np.concatenate(parts)
+    if outputs.dtype.kind != "f":
+        return 0.0 if bool((outputs == rows).all()) else None
+    if not np.allclose(outputs, rows, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True):
+        return None
+    gaps = np.abs(outputs.astype(np.float64) - rows.astype(np.float64))
+    return float(np.nanmax(gaps, initial=0.0)) if gaps.size else 0.0
+
+
+def _unknown(reason: str) -> dict[str, object]:
+    return {"equals_single": None, "reason": reason}
