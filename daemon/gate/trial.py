@@ -1,39 +1,221 @@
-"""The check that loads a candidate and runs it once on synthesised inputs. It runs on the deployer's thread."""
+"""The check that loads and runs a candidate in a process of its own, and has it compiled there.
 
-from collections.abc import Callable, Mapping
+It runs on the deployer's thread. The daemon loads nothing that has not come through here.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from daemon.gate.subject import Subject
-from daemon.release import Signature
-from daemon.runtime import Engine, EngineShelf, try_out
+from daemon.errors import Rejected
+from daemon.gate.compiling import Compile, why_not_compiled
+from daemon.gate.proofs import Proof, Proofs
+from daemon.gate.tried import LOAD_SECONDS, InProcess
+from daemon.release import Candidate, signature_from
+from daemon.runtime import EngineOptions, Headroom
+from daemon.trial import Ended, Lost, Overdue, TrialProcess, TrialTerms, WarmParent
+from daemon.trial.proving import COMPILING, LOADING
+
+LOG = logging.getLogger("modeldrop.gate")
+
+MB = 1 << 20
+LEAST_MEMORY_BYTES = 256 * MB
+FILE_FACTOR = 3
+MOST_LOG_BYTES = MB
+GRACE_SECONDS = 0.5
+"""For the process to tell by itself that the time is up."""
+TRIES = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """What a candidate showed of itself by being loaded and run."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialSettings:
+    """What a trial may take. ``memory_bytes`` None is what is available then, less ``reserve_bytes``.
 
-    signature: Signature
-    metadata: Mapping[str, object]
+    ``timeout_seconds`` is for the load and the first run, ``measure_seconds`` for what is measured beyond that.
+    """
+
+    timeout_seconds: float
+    measure_seconds: float
+    nice: int
+    threads: int
+    memory_bytes: int | None
+    reserve_bytes: int
+    compile: Compile
 
 
 class Trial:
-    """Loads the store's copy, runs it, and leaves the warm engine on the shelf for the release that may follow."""
+    """Proves candidates. It owns no process: each lives as long as the ``with`` block of ``of``."""
 
     name = "trial"
 
-    def __init__(self, load: Callable[[Path], Engine], shelf: EngineShelf, *, timeout_seconds: float) -> None:
-        self._load = load
-        self._shelf = shelf
-        self._timeout_seconds = timeout_seconds
+    def __init__(
+        self,
+        parent: WarmParent,
+        proofs: Proofs,
+        settings: TrialSettings,
+        options: EngineOptions,
+        *,
+        headroom: Callable[[], Headroom | None],
+        meanwhile: Callable[[], None],
+    ) -> None:
+        self._parent = parent
+        self._proofs = proofs
+        self._settings = settings
+        self._options = options
+        self._headroom = headroom
+        self._meanwhile = meanwhile
 
-    def prove(self, subject: Subject) -> Proof:
-        """What ``subject`` is, proved by a run; raises Rejected when it cannot be loaded or run."""
-        engine = self._load(subject.candidate.path)
+    @contextmanager
+    def of(self, candidate: Candidate) -> Iterator[InProcess]:
+        """The candidate, proved; raises Rejected when it is refused, Interrupted when the daemon stops over it.
+
+        What was proved before, by this library on this kind of machine, need not be proved again: then its process is
+        only started when something is to be run in it.
+        """
+        model_file = candidate.path
+        proof, process = self._proofs.known(model_file), None
+        if proof is None:
+            proof, process = self._prove(candidate)
+        tried = InProcess(proof, lambda: self._start(model_file), self._loading, running=process)
         try:
-            try_out(engine, timeout_seconds=self._timeout_seconds)
+            yield tried
+        finally:
+            tried.close()
+
+    def _prove(self, candidate: Candidate) -> tuple[Proof, TrialProcess]:
+        """Proof, and the process that has the candidate loaded.
+
+        Where it is to be compiled and does not come through that, it is proved without: only what the model itself
+        does counts against it.
+        """
+        why_not = why_not_compiled(candidate, self._settings.compile, self._options)
+        if why_not is None:
+            form = self._proofs.folder_for(candidate.path)
+            try:
+                return self._prove_once(candidate, form)
+            except (_CompilingFailed, OSError) as error:
+                why_not = f"failed: {error}"
+                LOG.warning("the compiled form of %s was not made: %s", candidate.sha256[:8], error)
+            finally:
+                self._proofs.drop(form)
+        return self._prove_once(candidate, None, why_not)
+
+    def _prove_once(self, candidate: Candidate, form: Path | None, why_not: str = "") -> tuple[Proof, TrialProcess]:
+        for _ in range(TRIES):
+            try:
+                process = self._parent.fork(self._terms(candidate, form), self._meanwhile)
+                try:
+                    answer = self._answer(process, candidate, form)
+                    proof = self._kept(candidate, answer, form, why_not)
+                except BaseException:
+                    process.close()
+                    raise
+                return proof, process
+            except Lost:
+                LOG.warning("the process of a trial was lost through no fault of the model; trying again")
+        raise Rejected(self.name, f"the process of its trial was lost {TRIES} times")
+
+    def _answer(self, process: TrialProcess, candidate: Candidate, form: Path | None) -> dict[str, Any]:
+        settings = self._settings
+        asked = {
+            "do": "prove",
+            "path": str(candidate.path),
+            "save_to": str(form) if form else None,
+            "seconds": settings.timeout_seconds,
+            "measure_seconds": settings.measure_seconds,
+            **self._options_of_trial(),
+        }
+        seconds = settings.timeout_seconds + settings.measure_seconds + GRACE_SECONDS
+        try:
+            answer = process.ask(asked, seconds=seconds, doing=LOADING)
+        except (Ended, Overdue) as end:
+            if form is not None and end.doing in (LOADING, COMPILING):
+                raise _CompilingFailed(str(end)) from None
+            raise Rejected(self.name, self._sentence(end)) from None
+        if "refused" in answer:
+            if form is not None:
+                raise _CompilingFailed(str(answer["refused"]))
+            raise Rejected(self.name, self._with_memory(str(answer["refused"]), candidate))
+        return answer
+
+    def _kept(self, candidate: Candidate, answer: dict[str, Any], form: Path | None, why_not: str) -> Proof:
+        """The proof that a process's answer makes; the answer may be anything, if a model took the process over."""
+        compiled = answer.get("compiled")
+        form = form if isinstance(compiled, dict) and "failed" not in compiled else None
+        try:
+            proof = Proof(
+                signature=signature_from(answer["signature"]),
+                metadata=dict(answer["metadata"]),
+                trial={
+                    "load_seconds": answer["load_seconds"],
+                    "compiled": _compiled(compiled, why_not),
+                    "memory": answer["memory"],
+                    "runs": answer["runs"],
+                    "batch": answer["batch"],
+                    **({"unguessed": answer["unguessed"]} if answer["unguessed"] else {}),
+                },
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise Rejected(self.name, "its process gave an answer that cannot be read") from None
+        if "unguessed" in proof.trial:
+            LOG.warning("the trial of %s proves little: %s", candidate.sha256[:8], proof.trial["unguessed"])
+        self._proofs.keep(candidate.path, proof, form)
+        return proof
+
+    def _start(self, model_file: Path) -> TrialProcess:
+        """A process that has a candidate loaded which was proved before."""
+        terms = TrialTerms(memory_bytes=self._memory_bytes(), file_bytes=MOST_LOG_BYTES, nice=self._settings.nice)
+        process = self._parent.fork(terms, self._meanwhile)
+        try:
+            asked = {"do": "load", "as": "candidate", **self._loading(model_file)}
+            answer = process.ask(asked, seconds=LOAD_SECONDS, doing=LOADING)
+            if "refused" in answer:
+                raise Rejected(self.name, str(answer["refused"]))
         except BaseException:
-            engine.close()
+            process.close()
             raise
-        self._shelf.put(subject.candidate.sha256, engine)
-        return Proof(engine.signature, engine.metadata)
+        return process
+
+    def _loading(self, model_file: Path) -> Mapping[str, object]:
+        form = self._proofs.form_of(model_file)
+        return {"path": str(form or model_file), "saved": form is not None, **self._options_of_trial()}
+
+    def _options_of_trial(self) -> Mapping[str, object]:
+        return {"providers": list(self._options.providers), "threads": self._settings.threads}
+
+    def _terms(self, candidate: Candidate, form: Path | None) -> TrialTerms:
+        file_bytes = MOST_LOG_BYTES if form is None else FILE_FACTOR * candidate.size_bytes + 64 * MB
+        return TrialTerms(memory_bytes=self._memory_bytes(), file_bytes=file_bytes, nice=self._settings.nice)
+
+    def _memory_bytes(self) -> int:
+        if self._settings.memory_bytes is not None:
+            return self._settings.memory_bytes
+        room = self._headroom()
+        available = room.available_bytes - self._settings.reserve_bytes if room else 1 << 40
+        return max(LEAST_MEMORY_BYTES, available)
+
+    def _sentence(self, end: Ended | Overdue) -> str:
+        if isinstance(end, Ended):
+            return str(end)
+        seconds = self._settings.timeout_seconds
+        return f"it did not finish within {seconds:g} seconds while {end.doing} (gate.trial.timeout_seconds)"
+
+    def _with_memory(self, reason: str, candidate: Candidate) -> str:
+        reason = reason.replace(f"{candidate.path.parent}/", "")
+        if "bad_alloc" in reason or "allocate memory" in reason:
+            limit = self._memory_bytes() / MB
+            return f"it ran out of the {limit:.0f} MB that a trial may take (gate.trial.memory_mb): {reason}"
+        return reason
+
+
+class _CompilingFailed(Exception):
+    """The candidate did not come through while it was compiled; that may not be its own fault."""
+
+
+def _compiled(answer: object, why_not: str) -> str | Mapping[str, object]:
+    if not isinstance(answer, dict):
+        return why_not
+    return f"failed: {answer['failed']}" if "failed" in answer else {"load_seconds": answer.get("load_seconds")}

@@ -1,0 +1,147 @@
+"""What candidates showed in their trials, and the compiled forms that were made there, kept beside them in the store.
+
+Entered by the deployer's thread. A proof lies in ``HASH/__made__/KEY/``: ``proof.json`` with the digests of the files
+of the compiled form, and the form itself. KEY is ``runtime.saved_key``: library, processor and session options.
+"""
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from daemon.errors import ModeldropError, StoreDamaged
+from daemon.intake.entry import fsync_path
+from daemon.intake.members import MADE_FOLDER, fingerprint
+from daemon.intake.store import hash_members
+from daemon.release import Signature, signature_from
+from daemon.runtime.sessions import SAVED_MODEL, SAVED_WEIGHTS
+
+LOG = logging.getLogger("modeldrop.gate")
+
+_PROOF = "proof.json"
+_FORM_FILES = (SAVED_MODEL, SAVED_WEIGHTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a candidate showed of itself by being loaded and run; ``trial`` is what was measured, as plain values."""
+
+    signature: Signature
+    metadata: Mapping[str, object]
+    trial: Mapping[str, object] = field(default_factory=dict)
+
+
+class Proofs:
+    """Keeps proofs by model file. For one thread; what lies on disk is trusted only as far as its digests hold."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._held: dict[Path, Proof] = {}
+        self._unsealed: set[Path] = set()
+
+    def folder_for(self, model_file: Path) -> Path:
+        """A new folder to make a compiled form in, which ``keep`` or ``drop`` takes."""
+        made = model_file.parent / MADE_FOLDER
+        made.mkdir(mode=0o700, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="making-", dir=made))
+
+    def keep(self, model_file: Path, proof: Proof, form: Path | None) -> None:
+        """Keeps a proof, with the compiled form in the folder ``form`` where there is one; for good once ``seal``ed."""
+        home = self._home(model_file)
+        _remove_all(home.parent, but=form)
+        if form is None:
+            home.mkdir(mode=0o700, parents=True)
+        else:
+            form.rename(home)
+        for path in home.iterdir():
+            if path.name not in _FORM_FILES or path.is_symlink():
+                path.unlink()
+            else:
+                path.chmod(0o444)
+        self._held[model_file] = proof
+        self._unsealed.add(model_file)
+
+    def drop(self, form: Path) -> None:
+        """Removes a folder that nothing came of."""
+        shutil.rmtree(form, ignore_errors=True)
+
+    def known(self, model_file: Path) -> Proof | None:
+        """The proof that holds here and now, if there is one; what is damaged is removed."""
+        home = self._home(model_file)
+        if not home.is_dir():
+            self._held.pop(model_file, None)
+            return None
+        if model_file not in self._held and (proof := _read(home)) is not None:
+            self._held[model_file] = proof
+        return self._held.get(model_file)
+
+    def form_of(self, model_file: Path) -> Path | None:
+        """The compiled form's graph, to be mapped; None where there is no form that holds."""
+        path = self._home(model_file) / SAVED_MODEL
+        return path if self.known(model_file) is not None and path.is_file() else None
+
+    def distrust(self, model_file: Path) -> None:
+        """Forgets a form that did not load, and everything that was proved with it."""
+        self._held.pop(model_file, None)
+        self._unsealed.discard(model_file)
+        shutil.rmtree(self._home(model_file), ignore_errors=True)
+
+    def seal(self) -> None:
+        """Makes what was kept since the last time survive a restart and a power cut."""
+        while self._unsealed:
+            model_file = self._unsealed.pop()
+            home = self._home(model_file)
+            if home.is_dir():
+                _write(home, self._held[model_file])
+
+    def _home(self, model_file: Path) -> Path:
+        return model_file.parent / MADE_FOLDER / self._key
+
+
+def _write(home: Path, proof: Proof) -> None:
+    digests = {path.name: _digest(path) for path in sorted(home.iterdir()) if path.name in _FORM_FILES}
+    for name in digests:
+        fsync_path(home / name)
+    record = {**asdict(proof), "files": digests}
+    partly = home / f"{_PROOF}.part"
+    partly.write_text(json.dumps(record), encoding="utf-8")
+    fsync_path(partly)
+    partly.rename(home / _PROOF)
+    fsync_path(home)
+    fsync_path(home.parent)
+
+
+def _read(home: Path) -> Proof | None:
+    """The sealed proof, if the files that it speaks of are there and unharmed; else all of it is removed."""
+    if not (home / _PROOF).is_file():  # the daemon died before it was sealed
+        return None
+    try:
+        record: dict[str, Any] = json.loads((home / _PROOF).read_text(encoding="utf-8"))
+        files = record.pop("files")
+        proof = Proof(signature=signature_from(record.pop("signature")), **record)
+        for name, digest in files.items():
+            if _digest(home / name) != digest:
+                raise StoreDamaged(f"{name} is not what was sealed")
+        return proof
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, ModeldropError) as error:
+        LOG.warning("what was proved of %s is damaged and is proved again: %s", home.parent.parent.name, error)
+        shutil.rmtree(home, ignore_errors=True)
+        return None
+
+
+def _digest(path: Path) -> str:
+    return hash_members([("", path, fingerprint(path))])
+
+
+def _remove_all(folder: Path, *, but: Path | None) -> None:
+    """Proofs of other libraries and processors, and what a crash left."""
+    with suppress(FileNotFoundError):
+        for entry in os.scandir(folder):
+            if but is None or entry.name != but.name:
+                shutil.rmtree(entry.path, ignore_errors=True)

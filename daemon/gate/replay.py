@@ -1,0 +1,139 @@
+"""Recent requests are run through a candidate, and its answers held beside those that were given.
+
+It runs on the deployer's thread. Nothing of a request goes into a reason, an event or the log: only figures do.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from daemon.errors import Rejected
+from daemon.gate.drift import Drift, Pair, drift
+from daemon.gate.ring import RequestRing, Sample
+from daemon.gate.subject import Subject
+from daemon.gate.tried import Tried
+from daemon.release import Release, Signature
+from daemon.runtime import Output
+
+LIVE = "live"
+TIMED = 8
+"""So many requests are run on both releases, to compare their speed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayLimits:
+    """What is still good: shares from 0 to 1 of ``Drift``'s figures, differences, and a ratio of seconds. None: all."""
+
+    max_errors: float | None = None
+    max_non_finite: float | None = None
+    max_abs: float | None = None
+    max_mean_abs: float | None = None
+    max_changed_argmax: float | None = None
+    max_changed_labels: float | None = None
+    max_speed_ratio: float | None = None
+
+
+class Replay:
+    """Replays what the release that serves has answered, for ``budget_seconds``.
+
+    ``stored_at`` gives the model file of a release. Where inputs are others than they were, there is nothing to replay.
+    """
+
+    name = "replay"
+
+    def __init__(
+        self,
+        ring: RequestRing,
+        limits: ReplayLimits,
+        stored_at: Callable[[Release], Path],
+        *,
+        budget_seconds: float,
+        timeout_seconds: float,
+    ) -> None:
+        self._ring = ring
+        self._limits = limits
+        self._stored_at = stored_at
+        self._budget_seconds = budget_seconds
+        self._timeout_seconds = timeout_seconds
+
+    def examine(self, subject: Subject, tried: Tried) -> Mapping[str, object]:
+        if subject.serving is None:
+            return {}
+        samples = self._ring.samples(subject.model, subject.serving.sha256)
+        fitting = [sample for sample in samples if _fits(sample, tried.proof.signature)]
+        if not fitting:
+            return {}
+        found = self._replayed(fitting, subject.serving, tried)
+        figures = found.plain()
+        beyond = [
+            f"{name} is {figures[name]} (gate.replay.{limit} is {most:g})"
+            for name, limit, most in _limited(self._limits)
+            if (value := getattr(found, name)) is not None and value > most
+        ]
+        if beyond:
+            raise Rejected(self.name, f"over {found.requests} replayed requests, {' and '.join(beyond)}", figures)
+        return figures
+
+    def _replayed(self, samples: Sequence[Sample], serving: Release, tried: Tried) -> Drift:
+        due = time.monotonic() + self._budget_seconds
+        pairs: list[Pair] = []
+        taken: list[tuple[Sample, float]] = []
+        for sample in samples:
+            if pairs and time.monotonic() >= due:
+                break
+            ran = tried.run(sample.inputs, timeout_seconds=self._timeout_seconds)
+            live = _named(serving.signature, sample.outputs)
+            pairs.append(Pair(live, None if ran.failed else _named(tried.proof.signature, ran.outputs)))
+            if not ran.failed:
+                taken.append((sample, ran.seconds))
+        return replace(drift(pairs), speed_ratio=self._speed_ratio(taken[:TIMED], serving, tried, due))
+
+    def _speed_ratio(
+        self, taken: Sequence[tuple[Sample, float]], serving: Release, tried: Tried, due: float
+    ) -> float | None:
+        """Only what was run by both counts, under the same conditions; None where there was no time for that."""
+        if not taken or time.monotonic() >= due:
+            return None
+        try:
+            tried.load(LIVE, self._stored_at(serving))
+        except Rejected:
+            return None
+        ours: list[float] = []
+        theirs: list[float] = []
+        for sample, _ in taken:
+            if theirs and time.monotonic() >= due:
+                break
+            live = tried.run(sample.inputs, timeout_seconds=self._timeout_seconds, on=LIVE)
+            again = tried.run(sample.inputs, timeout_seconds=self._timeout_seconds)
+            if not live.failed and not again.failed:
+                theirs.append(live.seconds)
+                ours.append(again.seconds)
+        return statistics.median(ours) / statistics.median(theirs) if theirs else None
+
+
+def _limited(limits: ReplayLimits) -> list[tuple[str, str, float]]:
+    """The figure, its limit's name, and the limit, for every limit that is set."""
+    figures = {
+        "errors": "max_errors",
+        "non_finite": "max_non_finite",
+        "max_abs": "max_abs",
+        "mean_abs": "max_mean_abs",
+        "changed_argmax": "max_changed_argmax",
+        "changed_labels": "max_changed_labels",
+        "speed_ratio": "max_speed_ratio",
+    }
+    pairs = ((figure, limit, getattr(limits, limit)) for figure, limit in figures.items())
+    return [(figure, limit, most) for figure, limit, most in pairs if most is not None]
+
+
+def _fits(sample: Sample, signature: Signature) -> bool:
+    """Whether the candidate has the inputs that were sent, and needs no others."""
+    names = {spec.name for spec in signature.inputs}
+    required = {spec.name for spec in signature.inputs if not spec.optional}
+    return required <= sample.inputs.keys() <= names
+
+
+def _named(signature: Signature, outputs: Sequence[Output]) -> dict[str, Output]:
+    return {spec.name: value for spec, value in zip(signature.outputs, outputs, strict=False)}

@@ -1,0 +1,86 @@
+"""Some of the requests that were answered of late, to be replayed; in memory alone, never written anywhere.
+
+Entered by request threads, which offer, and by the deployer's, which reads.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from daemon.release import Release
+from daemon.runtime import Array, Output
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One request and what a release answered; nobody changes the arrays any more."""
+
+    inputs: Mapping[str, Array]
+    outputs: Sequence[Output]
+    sha256: str
+    size_bytes: int
+
+
+class RequestRing:
+    """The newest ``most`` samples of each model, ``per_second`` of them at most, ``most_bytes`` in all. Thread-safe.
+
+    ``most`` 0 keeps nothing.
+    """
+
+    def __init__(self, *, most: int, per_second: float, most_bytes: int) -> None:
+        self._most = most
+        self._pause_seconds = 1 / per_second
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._samples: dict[str, deque[Sample]] = {}  # guarded by _lock
+        self._bytes = 0  # guarded by _lock
+        self._due: dict[str, float] = {}  # guarded by _lock, but read without it: a sample more or less is no harm
+
+    def wants(self, model: str) -> bool:
+        """Whether it is time for another sample: a moment's question, for every request."""
+        return self._most > 0 and time.monotonic() >= self._due.get(model, 0.0)
+
+    def offer(self, release: Release, inputs: Mapping[str, Array], outputs: Sequence[Output]) -> None:
+        """Keeps a request that ``release`` answered, in the place of the oldest where there is no room."""
+        size = sum(map(_weight, inputs.values())) + sum(map(_weight, outputs))
+        if not self._most or size > self._most_bytes:
+            return
+        sample = Sample(inputs, outputs, release.sha256, size)
+        with self._lock:
+            self._due[release.model] = time.monotonic() + self._pause_seconds
+            self._samples.setdefault(release.model, deque()).append(sample)
+            self._bytes += size
+            self._shrink_locked(release.model)
+
+    def samples(self, model: str, sha256: str | None = None) -> list[Sample]:
+        """The samples of ``model``, newest first; if ``sha256`` is given, only those that these bytes answered."""
+        with self._lock:
+            kept = list(self._samples.get(model, ()))
+        return [sample for sample in reversed(kept) if sha256 is None or sample.sha256 == sha256]
+
+    def _shrink_locked(self, model: str) -> None:
+        if len(self._samples[model]) > self._most:
+            self._drop_oldest_locked(model)
+        while self._bytes > self._most_bytes:
+            heaviest = max(self._samples, key=lambda name: sum(each.size_bytes for each in self._samples[name]))
+            self._drop_oldest_locked(heaviest)
+
+    def _drop_oldest_locked(self, model: str) -> None:
+        self._bytes -= self._samples[model].popleft().size_bytes
+        if not self._samples[model]:
+            del self._samples[model]
+
+
+def _weight(value: object) -> int:
+    """About what a value weighs in memory, in bytes."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes + (sum(map(_weight, value.ravel().tolist())) if value.dtype == object else 0)
+    if isinstance(value, Mapping):
+        return 64 + sum(_weight(key) + _weight(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return 64 + sum(map(_weight, value))
+    return 50 + len(value) if isinstance(value, str | bytes) else 32
