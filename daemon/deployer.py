@@ -6,52 +6,58 @@ Any thread asks; the acts run on the thread "deployer". ``deploy`` reads as the 
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from daemon.errors import DeployFailed, ModeldropError, Rejected, ShuttingDown, UnknownModel, UnknownVersion
+from daemon.errors import DeployFailed, ModeldropError, Rejected, UnknownModel, UnknownVersion
 from daemon.history import Journal
-from daemon.holder import ModelHolder, Serving
+from daemon.holder import ModelHolder
 from daemon.intake.store import Store
-from daemon.lane import Entry, Lane, Outcome, Stages, StoredSource, Wish, announcements
+from daemon.lane import Entry, Lane, Outcome, Rehearsal, Stages, StoredSource, Wish, announcements
 from daemon.lane.adopt import Adoption
 from daemon.lane.back import earlier
-from daemon.lane.housekeeping import Housekeeping
 from daemon.lane.prepare import Preparation
 from daemon.lane.restore import newest_intact, renumbered
-from daemon.release import Candidate, Event, Release
-from daemon.runtime import Engine
+from daemon.lane.succession import Succession
+from daemon.lane.wishes import RehearsedKind
+from daemon.release import Candidate, Release
 
 LOG = logging.getLogger("modeldrop.deployer")
 
 
 class Deployer:
-    """Makes wishes true. Thread-safe; owns the lane and, through the adoption, every retired engine."""
+    """Makes wishes true. Thread-safe; owns the lane and, through the adoption, every retired engine.
+
+    ``end_trials`` ends the trial that runs, so that the lane can end too.
+    """
 
     def __init__(
         self,
         *,
+        lane: Lane,
         holder: ModelHolder,
         store: Store,
         journal: Journal,
         preparation: Preparation,
         adoption: Adoption,
-        keep: int,
+        succession: Succession,
+        end_trials: Callable[[], None],
     ) -> None:
+        self._lane = lane
         self._holder = holder
         self._store = store
         self._journal = journal
         self._preparation = preparation
         self._adoption = adoption
-        self._housekeeping = Housekeeping(holder, store, journal, adoption, keep=keep)
-        self._lane = Lane(after_each=self._housekeeping.tidy)
+        self._succession = succession
+        self._end_trials = end_trials
 
     def start(self) -> None:
         self._lane.start()
 
     def stop(self) -> bool:
         """Ends the lane, then frees every engine: nobody is served any more. False when an act will not end."""
+        self._end_trials()
         if not self._lane.stop():
             return False
         self._adoption.clear()
@@ -65,12 +71,20 @@ class Deployer:
         """
         return self._lane.enter([self._entry_of(wish) for wish in wishes])
 
-    def rollback(self, model: str, version: int | None) -> "Future[Outcome]":
+    def rehearse(self, wish: Wish) -> "Future[Rehearsal]":
+        """What would become of ``wish``: the whole gate, and no change. The future raises as ``submit``'s do."""
+        return self._enter(wish.model, partial(self._rehearse, wish))
+
+    def rollback(self, model: str, version: int | None, *, forced: bool = False) -> "Future[Outcome]":
         """Serves the bytes of an earlier release again, as a new one; by default the newest that differ from now's.
 
         The future raises UnknownModel or UnknownVersion where there is nothing to go back to.
         """
-        return self._enter(model, partial(self._rollback, model, version))
+        return self._enter(model, lambda: self._deploy(self._way_back(model, version, forced=forced)))
+
+    def rehearse_rollback(self, model: str, version: int | None) -> "Future[Rehearsal]":
+        """What would become of a rollback; raises as ``rollback`` does."""
+        return self._enter(model, lambda: self._rehearse(self._way_back(model, version, forced=False)))
 
     def unload(self, model: str) -> "Future[Release]":
         """Stops serving ``model`` until something is loaded or deployed for it; the future raises UnknownModel."""
@@ -109,40 +123,58 @@ class Deployer:
 
     def _deploy(self, wish: Wish) -> Outcome:
         stages = Stages(settle_seconds=wish.settle_seconds)
-        sha256: str | None = None
+        candidate: Candidate | None = None
+        report = None
         try:
             candidate = self._preparation.bring(wish, stages)
-            sha256 = candidate.sha256
             serving = self._holder.release_of(wish.model)
             if serving is not None and _is_what_serves(wish, candidate, serving):
                 return self._keep(wish, serving, stages)
-            release = self._preparation.admit(wish, candidate, serving, stages)
+            report = self._preparation.examine(wish, candidate, serving, stages)
+            release = self._preparation.release(wish, candidate, report)
             engine = self._adoption.warm_engine(release, stages)
-            self._commit(release, engine)
-            retired = self._adoption.publish(release, engine, stages)
-            self._tell(announcements.live(wish, release, serving, stages))
-            self._let_go(retired)
-            return Outcome(kind="live", release=release, sha256=sha256)
+            self._succession.commit(release, engine)
+            told = partial(announcements.live, wish, release, serving, stages, report)
+            retired = self._succession.take_over(release, engine, stages, told)
+            self._succession.put_on_probation(release, retired)
+            return Outcome(kind="live", release=release, sha256=candidate.sha256)
         except Rejected as refusal:
-            return self._reject(wish, sha256, refusal, stages)
+            sha256 = candidate.sha256 if candidate else None
+            self._journal.append(announcements.rejected(wish, sha256, refusal, stages, report))
+            return Outcome(kind="rejected", sha256=sha256, refusal=refusal)
         except ModeldropError:
             raise
         except Exception:
             LOG.exception("the deploy of %s failed", wish.model_path)
             # Without its hash: as nothing was said of its content, the file is taken up again when it is touched.
-            return self._reject(wish, None, DeployFailed(), stages)
+            self._journal.append(announcements.rejected(wish, None, DeployFailed(), stages))
+            return Outcome(kind="rejected", refusal=DeployFailed())
+
+    def _rehearse(self, wish: Wish) -> Rehearsal:
+        stages = Stages()
+        try:
+            candidate = self._preparation.bring(wish, stages)
+        except Rejected as refusal:
+            return Rehearsal(kind="rejected", sha256=None, refusal=refusal, report=None)
+        serving = self._holder.release_of(wish.model)
+        report = self._preparation.examine(wish, candidate, serving, stages)
+        standing = report.refusal(forced=wish.forced)
+        is_same = serving is not None and _is_what_serves(wish, candidate, serving)
+        kind: RehearsedKind = "unchanged" if is_same else "rejected" if standing else "live"
+        return Rehearsal(kind=kind, sha256=candidate.sha256, refusal=standing, report=report)
 
     def _supersede(self, wish: Wish) -> Outcome:
         self._journal.append(announcements.superseded(wish))
         return Outcome(kind="superseded")
 
-    def _rollback(self, model: str, version: int | None) -> Outcome:
+    def _way_back(self, model: str, version: int | None, *, forced: bool) -> Wish:
         self._need(model)
         serving = self._holder.release_of(model)
         target = earlier(model, self._journal.releases(model), serving, self._store.entries(), version)
         source = StoredSource(target.sha256)
-        wish = Wish(model=model, model_path=target.model_path, cause="rolled_back", source=source, back_to=target)
-        return self._deploy(wish)
+        return Wish(
+            model=model, model_path=target.model_path, cause="rolled_back", source=source, back_to=target, forced=forced
+        )
 
     def _unload(self, model: str) -> Release:
         self._need(model)
@@ -150,7 +182,7 @@ class Deployer:
         if release is None:
             return self._newest(model)
         self._journal.append(announcements.unloaded(release), durable=True)
-        self._let_go(self._adoption.retire(model))
+        self._succession.unload(model)
         return release
 
     def _load(self, model: str) -> Release:
@@ -164,17 +196,19 @@ class Deployer:
 
     def _restore(self, model: str) -> Release | None:
         stages = Stages()
-        intact, faults = newest_intact(self._journal.releases(model), self._store, self._adoption, stages)
+        releases = self._journal.releases(model)
+        intact, faults = newest_intact(releases, self._store, self._preparation, self._adoption, stages)
         if intact is None:
             self._journal.append(announcements.lost(model, faults))
             return None
         release = intact.release
         if faults:
             release = renumbered(release, self._journal.next_version(model))
-            self._commit(release, intact.engine)
-        self._adoption.publish(release, intact.engine, stages)
-        told = self._journal.is_told(release)
-        self._tell([announcements.restored(release, faults, stages, told=told)])
+            self._succession.commit(release, intact.engine)
+        is_told = self._journal.is_told(release)
+        told = partial(announcements.restored, release, faults, stages, told=is_told)
+        self._succession.take_over(release, intact.engine, stages, lambda: [told()])
+        self._succession.serve_without_probation(release)
         return release
 
     # The steps of the acts.
@@ -192,38 +226,6 @@ class Deployer:
     def _keep(self, wish: Wish, serving: Release, stages: Stages) -> Outcome:
         self._journal.append(announcements.unchanged(wish, serving, stages))
         return Outcome(kind="unchanged", release=serving, sha256=serving.sha256)
-
-    def _commit(self, release: Release, engine: Engine) -> None:
-        """The commit point: from here on a restart serves ``release``."""
-        try:
-            self._journal.commit(release)
-        except BaseException:
-            engine.close()
-            raise
-        self._housekeeping.note_new(release.sha256)
-
-    def _reject(self, wish: Wish, sha256: str | None, refusal: Rejected, stages: Stages) -> Outcome:
-        self._journal.append(announcements.rejected(wish, sha256, refusal, stages))
-        return Outcome(kind="rejected", sha256=sha256, refusal=refusal)
-
-    def _tell(self, events: Sequence[Event]) -> None:
-        """Writes down what has happened already: a journal that fails now cannot take the swap back."""
-        try:
-            self._journal.append_all(events)
-        except Exception:
-            LOG.exception("what serves has changed, but the journal could not be told")
-
-    def _let_go(self, retired: Serving | None) -> None:
-        if retired is None:
-            return
-        self._tell([announcements.retired(retired.release)])
-        if not retired.drained.is_set():  # else it is freed right after this act
-            self._holder.call_when_drained(retired, partial(self._free_in_turn, retired.release.model))
-
-    def _free_in_turn(self, model: str) -> None:
-        # The last lease may come back after the lane has stopped; then ``stop`` frees the engine.
-        with suppress(ShuttingDown):
-            self._enter(model, lambda: None)  # what follows every act is what frees
 
 
 def _is_what_serves(wish: Wish, candidate: Candidate, serving: Release) -> bool:

@@ -3,7 +3,7 @@
 from daemon.lane.lane import Lane
 from daemon.lane.order import Entry, left_behind, next_up, overtaken
 from daemon.lane.stages import Stages
-from daemon.lane.wishes import FileSource, Outcome, RefusedSource, Source, StoredSource, StreamSource, Wish
+from daemon.lane.wishes import FileSource, Outcome, RefusedSource, Rehearsal, Source, StoredSource, StreamSource, Wish
 
 __all__ = [
     "Entry",
@@ -11,6 +11,7 @@ __all__ = [
     "Lane",
     "Outcome",
     "RefusedSource",
+    "Rehearsal",
     "Source",
     "Stages",
     "StoredSource",

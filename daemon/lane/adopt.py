@@ -4,41 +4,60 @@ It needs nothing but a release and the store, and runs on the deployer's thread.
 """
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from daemon.errors import Rejected
+from daemon.errors import ModeldropError
 from daemon.holder import ModelHolder, Serving
 from daemon.lane.stages import Stages
 from daemon.release import Release
-from daemon.runtime import Engine, EngineShelf, memory, try_out
+from daemon.runtime import Array, Engine, first_run, memory
 
 LOG = logging.getLogger("modeldrop.deployer")
 
+WARMING_SECONDS = 0.05
+"""For runs beyond the first, which is the slow one: what serves next has to wait for them."""
+
 
 class Adoption:
-    """Loads, swaps and frees. Owned by the deployer, used by its thread alone; it owns every retired engine."""
+    """Loads, swaps and frees. Owned by the deployer, used by its thread alone; it owns every retired engine.
+
+    ``recent`` gives inputs that requests for a model had of late. A retired release may stand by for a while, with its
+    engine loaded, so that to go back to it is a swap.
+    """
 
     def __init__(
         self,
         holder: ModelHolder,
         store_root: Path,
         load: Callable[[Path], Engine],
-        shelf: EngineShelf,
         *,
+        recent: Callable[[str], Sequence[Mapping[str, Array]]],
         timeout_seconds: float,
     ) -> None:
         self._holder = holder
         self._store_root = store_root
         self._load = load
-        self._shelf = shelf
+        self._recent = recent
         self._timeout_seconds = timeout_seconds
         self._retired: list[Serving] = []
+        self._standing_by: dict[str, Serving] = {}
+
+    def stored_at(self, release: Release) -> Path:
+        """The model file that ``release`` was made of."""
+        return self._store_root / release.stored_as
 
     def warm_engine(self, release: Release, stages: Stages) -> Engine:
-        """The release's engine, run once: the one that its trial left on the shelf, or a new one. Raises Rejected."""
+        """The release's engine, run once; raises Rejected."""
         with stages.timed("load"):
-            return self._shelf.take(release.sha256) or self._loaded(release)
+            engine = self._load(self.stored_at(release))
+            try:
+                self._warm(engine, release)
+            except BaseException:
+                engine.close()
+                raise
+            return engine
 
     def publish(self, release: Release, engine: Engine, stages: Stages) -> Serving | None:
         """From here on ``release`` answers; gives what was retired for it."""
@@ -49,6 +68,26 @@ class Adoption:
     def retire(self, model: str) -> Serving | None:
         """Nothing of ``model`` answers from here on; gives what was retired."""
         return self._remember(self._holder.retire(model))
+
+    def stand_by(self, retired: Serving) -> None:
+        """Keeps a retired engine loaded until ``dismiss``; one of each model, which has none yet."""
+        self._retired.remove(retired)
+        self._standing_by[retired.release.model] = retired
+
+    def recall(self, model: str) -> Engine | None:
+        """The engine of ``model`` that stands by, which is the caller's from here on."""
+        standing_by = self._standing_by.pop(model, None)
+        return standing_by.engine if standing_by else None
+
+    def dismiss(self, model: str) -> Serving | None:
+        """What stands by for ``model``, if anything does, is retired for good; it is freed once it is drained."""
+        return self._remember(self._standing_by.pop(model, None))
+
+    def free_up(self) -> None:
+        """Frees everything that only stands by, as far as it is drained: memory is short."""
+        for model in list(self._standing_by):
+            self.dismiss(model)
+        self.free_drained()
 
     def free_drained(self) -> None:
         """Closes every retired engine whose last lease is back, and gives their memory back to the system."""
@@ -61,19 +100,34 @@ class Adoption:
 
     def clear(self) -> None:
         """Closes every engine that is left, drained or not: for the end, when nobody is served any more."""
-        for serving in [*self._retired, *self._holder.close()]:
+        for serving in [*self._retired, *self._standing_by.values(), *self._holder.close()]:
             serving.engine.close()
         self._retired.clear()
-        self._shelf.clear()
+        self._standing_by.clear()
 
-    def _loaded(self, release: Release) -> Engine:
-        """A release was proved before it first served: that it runs slowly now is no reason to doubt it."""
-        engine = self._load(self._store_root / release.stored_as)
+    def _warm(self, engine: Engine, release: Release) -> None:
+        """Runs what looks like the requests to come, else what was made up.
+
+        A release was proved before it first served: that it runs slowly or not now is no reason to doubt it.
+        """
+        due = time.monotonic() + WARMING_SECONDS
+        warm = False
         try:
-            try_out(engine, timeout_seconds=self._timeout_seconds)
-        except Rejected as failure:
-            LOG.warning("version %d of %s could not be warmed: %s", release.version, release.model, failure.reason)
-        return engine
+            for inputs in self._recent(release.model):
+                warm = self._runs(engine, inputs) or warm
+                if time.monotonic() >= due:
+                    break
+            if not warm:
+                first_run(engine, timeout_seconds=self._timeout_seconds)
+        except ModeldropError as failure:
+            LOG.warning("version %d of %s could not be warmed: %s", release.version, release.model, failure)
+
+    def _runs(self, engine: Engine, inputs: Mapping[str, Array]) -> bool:
+        try:
+            engine.run(inputs, timeout_seconds=self._timeout_seconds)
+        except ModeldropError:  # another model's inputs, perhaps; what it says of them is nobody's business
+            return False
+        return True
 
     def _remember(self, retired: Serving | None) -> Serving | None:
         if retired is not None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from daemon.errors import Rejected
+from daemon.gate import Report
 from daemon.lane.stages import Stages
 from daemon.lane.wishes import Wish
 from daemon.release import Event, Release
@@ -18,7 +19,8 @@ def unchanged(wish: Wish, serving: Release, stages: Stages) -> Event:
     return _of(serving, "unchanged", model_path=wish.model_path, seconds=stages.breakdown())
 
 
-def rejected(wish: Wish, sha256: str | None, refusal: Rejected, stages: Stages) -> Event:
+def rejected(wish: Wish, sha256: str | None, refusal: Rejected, stages: Stages, report: Report | None = None) -> Event:
+    """``refusal`` kept the candidate out; ``report`` knows what else would have."""
     return Event(
         event="rejected",
         model=wish.model,
@@ -28,12 +30,25 @@ def rejected(wish: Wish, sha256: str | None, refusal: Rejected, stages: Stages) 
         check=refusal.check,
         reason=refusal.reason,
         seconds=stages.breakdown(),
+        detail={**refusal.detail, **_also(refusal, report)},
     )
 
 
-def live(wish: Wish, release: Release, before: Release | None, stages: Stages) -> list[Event]:
-    """The ``live`` event, after the ``rolled_back`` that says from which to which where it is a rollback's."""
-    serves = _of(release, "live", cause=release.cause, seconds=stages.breakdown())
+def live(wish: Wish, release: Release, before: Release | None, stages: Stages, report: Report) -> list[Event]:
+    """The ``live`` event, after the ``rolled_back`` that says from which to which where it is a rollback's.
+
+    It tells what the gate found: what of the signature changed, how far the answers drifted, and what a forced
+    deploy would have failed.
+    """
+    findings = report.findings()
+    detail: dict[str, object] = {}
+    if "changed" in findings.get("signature", {}):
+        detail["changed"] = findings["signature"]["changed"]
+    if wish.forced:
+        detail["forced"] = [f"{refusal.check}: {refusal.reason}" for refusal in report.refusals()]
+    if "replay" in findings:
+        detail["replay"] = findings["replay"]
+    serves = _of(release, "live", cause=release.cause, seconds=stages.breakdown(), detail=detail)
     if wish.back_to is None:
         return [serves]
     start = f"from version {before.version} " if before else ""
@@ -44,6 +59,18 @@ def live(wish: Wish, release: Release, before: Release | None, stages: Stages) -
         detail={"from_version": before.version if before else None, "to_version": wish.back_to.version},
     )
     return [step, serves]
+
+
+def given_up(release: Release, failed: Release, why: str, stages: Stages) -> list[Event]:
+    """``release`` serves again as ``failed`` did not pass its probation."""
+    step = _of(
+        release,
+        "rolled_back",
+        cause="probation",
+        reason=f"version {failed.version} failed its probation: {why}",
+        detail={"from_version": failed.version, "from_sha256": failed.sha256},
+    )
+    return [step, _of(release, "live", cause="probation", seconds=stages.breakdown())]
 
 
 def retired(release: Release) -> Event:
@@ -66,6 +93,11 @@ def restored(release: Release, faults: Sequence[str], stages: Stages, *, told: b
 def lost(model: str, faults: Sequence[str]) -> Event:
     """No release of ``model`` could be restored."""
     return Event(event="rejected", model=model, check="store", reason="; ".join(faults))
+
+
+def _also(refusal: Rejected, report: Report | None) -> dict[str, object]:
+    others = [each for each in report.refusals() if each is not refusal] if report else []
+    return {"also": [f"{each.check}: {each.reason}" for each in others]} if others else {}
 
 
 def _of(release: Release, name: str, **more: Any) -> Event:

@@ -1,9 +1,10 @@
-"""What follows every act: drained engines are freed, new bytes made durable, old bytes pruned.
+"""What follows every act: drained engines are freed, new bytes and proofs made durable, old bytes pruned.
 
 It runs on the deployer's thread, after the act's outcome is known, so it costs no answer.
 """
 
 import logging
+from collections.abc import Callable
 
 from daemon.history import Journal, prunable
 from daemon.holder import ModelHolder
@@ -19,7 +20,17 @@ RECENT_FACTOR = 10
 class Housekeeping:
     """Owned by the deployer, used by its thread alone. Of each model the newest ``keep`` contents stay in the store."""
 
-    def __init__(self, holder: ModelHolder, store: Store, journal: Journal, adoption: Adoption, *, keep: int) -> None:
+    def __init__(
+        self,
+        holder: ModelHolder,
+        store: Store,
+        journal: Journal,
+        adoption: Adoption,
+        *,
+        seal: Callable[[], None],
+        keep: int,
+    ) -> None:
+        self._seal = seal
         self._holder = holder
         self._store = store
         self._journal = journal
@@ -38,6 +49,7 @@ class Housekeeping:
             while self._unsynced:
                 self._store.sync(self._unsynced.pop())
             self._prune()
+            self._seal()  # what was proved of bytes that are kept
         except Exception:  # whatever it is, the lane's thread must outlive it
             LOG.exception("the store could not be tidied")
 

@@ -5,13 +5,14 @@ Any thread enters acts; they run on the thread "deployer".
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
 from daemon.errors import ModeldropError, ShuttingDown
-from daemon.lane.order import Entry, left_behind, next_up, overtaken
+from daemon.lane.order import Entry, due, left_behind, next_up, overtaken, urgent
 from daemon.lane.wishes import Outcome
 
 LOG = logging.getLogger("modeldrop.deployer")
@@ -58,6 +59,17 @@ class Lane:
             self._changed.notify()
         return [entry.future for entry in entries]
 
+    def run_urgent(self) -> None:
+        """Runs what is urgent in the middle of an act; for that act, on the lane's thread, where it can bear it.
+
+        What follows an act does not follow these: that is left to the act around them.
+        """
+        with self._changed:
+            pressing = urgent(due(self._waiting, time.monotonic()))
+            self._waiting = [entry for entry in self._waiting if entry not in pressing]
+        for entry in pressing:
+            _fill(entry.future, entry.act)
+
     def of_model(self, model: str) -> tuple[Entry | None, list[Entry]]:
         """The entry of ``model`` that runs, if one does, and those that wait."""
         with self._changed:
@@ -82,13 +94,19 @@ class Lane:
         """
         with self._changed:
             self._running = None
-            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            while not (ready := due(self._waiting, time.monotonic())) and not self._stopping:
+                self._changed.wait(self._pause_locked())
             if self._stopping:
                 return None
-            standing_back = overtaken(self._waiting)
-            self._running = next_up([entry for entry in self._waiting if entry not in standing_back], last_model)
+            standing_back = overtaken(ready)
+            self._running = next_up([entry for entry in ready if entry not in standing_back], last_model)
             self._waiting.remove(self._running)
             return self._running
+
+    def _pause_locked(self) -> float | None:
+        """Seconds until the next entry's time comes; None where none waits for it."""
+        soonest = min((entry.due for entry in self._waiting), default=None)
+        return None if soonest is None else max(0.0, soonest - time.monotonic())
 
     def _overtaken_by(self, entry: Entry) -> list[Entry]:
         """Takes out what ``entry`` has overtaken for good, if it serves."""

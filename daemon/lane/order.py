@@ -1,5 +1,6 @@
 """Which of the waiting deploys comes next: policy over values, no threads and no files."""
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -12,13 +13,16 @@ class Entry:
 
     ``number``, which the lane gives, rises in the order of
     arrival. ``changed_ns`` is set for a dropped file, which a newer one may overtake;
-    what came over HTTP has None and is never skipped. ``act`` runs on the deployer's thread and fills ``future``.
+    what came over HTTP has None and is never skipped. ``act`` runs on the deployer's thread and fills ``future``, no
+    sooner than ``due`` (monotonic); one that is ``urgent`` goes before all others, in the middle of a trial if need be.
     """
 
     model: str
     number: int = 0
     model_path: str = ""
     changed_ns: int | None = None
+    due: float = -math.inf
+    urgent: bool = False
     act: Callable[[], Any] = field(default=lambda: None, compare=False)
     overtake: Callable[[], Any] = field(default=lambda: None, compare=False)
     future: "Future[Any]" = field(default_factory=Future, compare=False)
@@ -44,15 +48,27 @@ def left_behind(waiting: Sequence[Entry], served: Entry) -> list[Entry]:
     return [entry for entry in older if _age(entry) < _age(served)]
 
 
+def due(waiting: Sequence[Entry], now: float) -> list[Entry]:
+    """Those whose time has come."""
+    return [entry for entry in waiting if entry.due <= now]
+
+
 def next_up(waiting: Sequence[Entry], last_model: str | None) -> Entry:
     """The entry to run next: models take turns in the order of their names, each one's entries in order of arrival.
 
-    ``waiting`` must not be empty; ``last_model`` had the turn before.
+    Urgent ones go first. ``waiting`` must not be empty; ``last_model`` had the turn before.
     """
+    if pressing := urgent(waiting):
+        return pressing[0]
     models = sorted({entry.model for entry in waiting})
     later = [model for model in models if last_model is not None and model > last_model]
     turn = (later or models)[0]
     return min((entry for entry in waiting if entry.model == turn), key=lambda entry: entry.number)
+
+
+def urgent(waiting: Sequence[Entry]) -> list[Entry]:
+    """Those that are urgent, in order of arrival."""
+    return sorted((entry for entry in waiting if entry.urgent), key=lambda entry: entry.number)
 
 
 def _age(entry: Entry) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from daemon.errors import Rejected, StoreDamaged
 from daemon.history import utc_now
 from daemon.intake.store import Store
 from daemon.lane.adopt import Adoption
+from daemon.lane.prepare import Preparation
 from daemon.lane.stages import Stages
 from daemon.release import Release
 from daemon.runtime import Engine
@@ -24,9 +25,12 @@ class Intact:
 
 
 def newest_intact(
-    releases: Sequence[Release], store: Store, adoption: Adoption, stages: Stages
+    releases: Sequence[Release], store: Store, preparation: Preparation, adoption: Adoption, stages: Stages
 ) -> tuple[Intact | None, list[str]]:
-    """The first of ``releases`` (newest first) that verifies and loads, and what was wrong with those before it."""
+    """The first of ``releases`` (newest first) that verifies and loads, and what was wrong with those before it.
+
+    What was not proved by this library on this machine (it was upgraded, say) goes through a trial before it is loaded.
+    """
     faults: list[str] = []
     tried: set[str] = set()
     for release in releases:
@@ -35,7 +39,9 @@ def newest_intact(
         tried.add(release.sha256)
         try:
             with stages.timed("store"):
-                store.verify(release.sha256)
+                candidate = store.verify(release.sha256)
+            with stages.timed("trial"):
+                preparation.prove(candidate, release.model)
             return Intact(release, adoption.warm_engine(release, stages)), faults
         except StoreDamaged as damage:
             faults.append(f"version {release.version}: {damage}")

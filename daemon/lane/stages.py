@@ -21,6 +21,10 @@ class Stages:
         finally:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - start
 
+    def note(self, stage: str, seconds: float) -> None:
+        """Adds what somebody else has timed to ``stage``; one whose name has a dot is a part of the one before it."""
+        self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
+
     def breakdown(self) -> dict[str, float]:
         """``total`` first, then each stage; what lies between stages is in the total alone."""
         return {"total": time.perf_counter() - self._started, **self._seconds}

@@ -4,18 +4,31 @@ Made by the watcher's and the requests' threads; a source's ``bring`` runs on th
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
 from daemon.errors import Rejected
+from daemon.gate import Report
 from daemon.intake.copying import Part
 from daemon.intake.store import Store
 from daemon.release import Candidate, Release
 
-Cause = Literal["dropped", "updated", "uploaded", "rolled_back"]
+RehearsedKind = Literal["live", "unchanged", "rejected"]
+Cause = Literal["dropped", "updated", "uploaded", "rolled_back", "probation"]
 
 
 class Source(Protocol):
-    """Where a candidate's bytes come from."""
+    """Where a candidate's bytes come from.
+
+    ``size_bytes`` is how many they are, where that is known before; ``beside`` the folder of the model file, where they
+    come from one.
+    """
+
+    @property
+    def size_bytes(self) -> int | None: ...
+
+    @property
+    def beside(self) -> Path | None: ...
 
     def bring(self, store: Store) -> Candidate:
         """The candidate, in ``store``; raises Rejected, SourceChanged, StoreDamaged or TooLarge."""
@@ -28,12 +41,33 @@ class FileSource:
     members: tuple[Part, ...]
     suffix: str
 
+    @property
+    def size_bytes(self) -> int | None:
+        return sum(seen.size for _, _, seen in self.members)
+
+    @property
+    def beside(self) -> Path | None:
+        return self.members[0][1].parent
+
     def bring(self, store: Store) -> Candidate:
         return store.ingest(self.members, self.suffix)
 
 
 @dataclass(frozen=True, slots=True)
-class StreamSource:
+class _Elsewhere:
+    """Bytes that come from no folder, and whose number is not known before."""
+
+    @property
+    def size_bytes(self) -> int | None:
+        return None
+
+    @property
+    def beside(self) -> Path | None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSource(_Elsewhere):
     """Bytes that a client sent, spooled to disk by the server; whoever submits it keeps the stream open meanwhile."""
 
     stream: BinaryIO
@@ -45,7 +79,7 @@ class StreamSource:
 
 
 @dataclass(frozen=True, slots=True)
-class RefusedSource:
+class RefusedSource(_Elsewhere):
     """Files that were refused before they were copied; the lane writes it down like any other refusal."""
 
     refusal: Rejected
@@ -55,7 +89,7 @@ class RefusedSource:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredSource:
+class StoredSource(_Elsewhere):
     """The bytes of an earlier release, hashed again before they are trusted."""
 
     sha256: str
@@ -70,7 +104,8 @@ class Wish:
 
     ``changed_ns`` is the change time of a dropped file (ns since the epoch), by which drops are ordered; None for what
     is never skipped. ``digests`` are SHA-256 hex digests that the model file must have. ``settle_seconds`` says
-    how long it took to prove complete. ``back_to`` is the earlier release that a rollback wants again.
+    how long it took to prove complete. ``back_to`` is the earlier release that a rollback wants again. ``forced``: what
+    only those who use the model can judge shall not keep it back.
     """
 
     model: str
@@ -81,6 +116,7 @@ class Wish:
     digests: tuple[str, ...] = ()
     settle_seconds: float = 0.0
     back_to: Release | None = None
+    forced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,3 +130,13 @@ class Outcome:
     release: Release | None = None
     sha256: str | None = None
     refusal: Rejected | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What would become of a wish: ``report`` is the gate's, or ``refusal`` what kept the bytes from coming there."""
+
+    kind: RehearsedKind
+    sha256: str | None
+    refusal: Rejected | None
+    report: Report | None

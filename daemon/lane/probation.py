@@ -1,0 +1,190 @@
+"""What became of a release's first answers: whether it is to be given up for the one before it.
+
+Entered by request threads, which say how each run went, and by the deployer's. The verdict is a function over values.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from daemon.gate.drift import has_non_finite
+from daemon.release import Release
+from daemon.runtime import Output
+
+LOG = logging.getLogger("modeldrop.deployer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbationTerms:
+    """How long a release is watched, and what it may do: ``max_error_rate`` is a share of ``min_requests`` or more.
+
+    ``seconds`` 0 watches none. ``non_finite``: whether NaN and infinities that are new are only warned of, or count as
+    errors. ``keep_previous``: whether the release before stays loaded meanwhile.
+    """
+
+    seconds: float
+    max_error_rate: float
+    min_requests: int
+    non_finite: Literal["warn", "rollback"]
+    keep_previous: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How the runs of one release went: those that were answered or failed; what a client did wrong is not counted."""
+
+    requests: int = 0
+    failed: int = 0
+    non_finite: int = 0
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One release under watch, until the next one takes its place. ``tally`` is guarded by the probation's lock."""
+
+    release: Release
+    before: Release | None
+    tally_before: Tally
+    until: float
+    tally: Tally = Tally()
+    is_over: bool = False
+    is_warned: bool = False
+
+
+GiveUp = Callable[[Release, str], None]
+"""Is told which release to give up, and why as a clause."""
+
+
+class Probation:
+    """Watches the release of every model. Thread-safe; ``give_up`` is called without the lock, once for a release.
+
+    ``has_room`` says whether memory permits that two releases of a model are loaded.
+    """
+
+    def __init__(self, terms: ProbationTerms, *, has_room: Callable[[], bool]) -> None:
+        self._terms = terms
+        self._has_room = has_room
+        self._lock = threading.Lock()
+        self._watches: dict[str, _Watch] = {}  # changed under _lock, read without it by those who only look
+        self._give_up: GiveUp = lambda _release, _why: None
+
+    def start(self, give_up: GiveUp) -> None:
+        """Before anything is watched: whom to tell."""
+        self._give_up = give_up
+
+    @property
+    def seconds(self) -> float:
+        """How long a release is watched."""
+        return self._terms.seconds
+
+    def may_stand_by(self) -> bool:
+        """Whether what served before is to stay loaded meanwhile."""
+        return self._terms.keep_previous and self._has_room()
+
+    def begin(self, release: Release, before: Release | None) -> bool:
+        """``release`` serves from now on, ``before`` did; whether there is something to go back to, and time for it."""
+        now = time.monotonic()
+        with self._lock:
+            old = self._watches.get(release.model)
+            tally = old.tally if old and before and old.release.version == before.version else Tally()
+            self._watches[release.model] = _Watch(release, before, tally, now + self._terms.seconds)
+        return before is not None and self._terms.seconds > 0
+
+    def end(self, release: Release) -> bool:
+        """The time is up; False when another release serves by now."""
+        with self._lock:
+            watch = self._watches.get(release.model)
+            if watch is None or watch.release.version != release.version:
+                return False
+            watch.is_over = True
+            return True
+
+    def release_before(self, release: Release) -> Release | None:
+        """What ``release``, which serves, took the place of."""
+        watch = self._watches.get(release.model)
+        return watch.before if watch and watch.release.version == release.version else None
+
+    def answered(self, release: Release, outputs: Sequence[Output]) -> None:
+        """``release`` has answered a request."""
+        watch = self._watches.get(release.model)
+        if watch is None or watch.release.version != release.version:
+            return
+        is_watched = not watch.is_over and time.monotonic() < watch.until
+        self._count(watch, failed=0, non_finite=int(is_watched and has_non_finite(outputs)))
+
+    def failed(self, release: Release) -> None:
+        """A run of ``release`` has failed, and not for the input's sake."""
+        watch = self._watches.get(release.model)
+        if watch is not None and watch.release.version == release.version:
+            self._count(watch, failed=1, non_finite=0)
+
+    def of(self, model: str) -> dict[str, object] | None:
+        """How far the probation of ``model`` is; None where nothing is on probation. Any thread."""
+        watch = self._watches.get(model)
+        if watch is None or watch.before is None or watch.is_over or time.monotonic() >= watch.until:
+            return None
+        return {
+            "seconds_left": round(watch.until - time.monotonic(), 1),
+            "back_to": watch.before.version,
+            "requests": watch.tally.requests,
+            "failed": watch.tally.failed,
+            "non_finite": watch.tally.non_finite,
+        }
+
+    def tally(self, model: str) -> Tally:
+        """How the runs of what serves as ``model`` went so far."""
+        watch = self._watches.get(model)
+        return watch.tally if watch else Tally()
+
+    def _count(self, watch: _Watch, *, failed: int, non_finite: int) -> None:
+        with self._lock:
+            so_far = watch.tally
+            watch.tally = replace(
+                so_far,
+                requests=so_far.requests + 1,
+                failed=so_far.failed + failed,
+                non_finite=so_far.non_finite + non_finite,
+            )
+            why = self._verdict_locked(watch)
+            warns = bool(non_finite) and not watch.is_warned and not watch.tally_before.non_finite
+            watch.is_warned = watch.is_warned or warns
+        if warns:
+            LOG.warning(
+                "version %d of %s gives NaN or infinities, which %s",
+                watch.release.version,
+                watch.release.model,
+                f"version {watch.before.version} did not" if watch.before else "no release before it could show",
+            )
+        if why is not None:
+            self._give_up(watch.release, why)
+
+    def _verdict_locked(self, watch: _Watch) -> str | None:
+        if watch.is_over or watch.before is None or time.monotonic() >= watch.until:
+            return None
+        why = fault(watch.tally, watch.tally_before, self._terms)
+        if why is not None:
+            watch.is_over = True
+        return why
+
+
+def fault(now: Tally, before: Tally, terms: ProbationTerms) -> str | None:
+    """Why a release whose runs went like ``now`` is to be given up for one whose went like ``before``; None: it is not.
+
+    A release that was as bad itself is nothing to go back to. NaN and infinities count where the terms say so, and
+    where the release before had none.
+    """
+    if now.requests < terms.min_requests:
+        return None
+    strange = now.non_finite if terms.non_finite == "rollback" and not before.non_finite else 0
+    if (now.failed + strange) / now.requests <= terms.max_error_rate:
+        return None
+    if before.requests and before.failed / before.requests > terms.max_error_rate:
+        return None
+    infinite = f" and {strange} gave NaN or infinities" if strange else ""
+    return (
+        f"{now.failed} of {now.requests} requests failed{infinite} (at most {terms.max_error_rate:.1%} may), "
+        f"{before.failed} of {before.requests} of the release before"
+    )

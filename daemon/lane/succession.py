@@ -1,0 +1,139 @@
+"""One release takes another's place: the commit, the swap, what is told of it, and what becomes of the one before.
+
+It runs on the deployer's thread, but for ``give_up``, which request threads call.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+
+from daemon.errors import Rejected, ShuttingDown
+from daemon.history import Journal
+from daemon.holder import ModelHolder, Serving
+from daemon.lane import announcements
+from daemon.lane.adopt import Adoption
+from daemon.lane.back import instead_of
+from daemon.lane.housekeeping import Housekeeping
+from daemon.lane.lane import Lane
+from daemon.lane.order import Entry
+from daemon.lane.probation import Probation
+from daemon.lane.stages import Stages
+from daemon.release import Event, Release
+from daemon.runtime import Engine
+
+LOG = logging.getLogger("modeldrop.deployer")
+
+
+class Succession:
+    """The steps that every change of what serves has in common. Owned by the deployer, used by its thread alone."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        holder: ModelHolder,
+        journal: Journal,
+        adoption: Adoption,
+        probation: Probation,
+        housekeeping: Housekeeping,
+    ) -> None:
+        self._lane = lane
+        self._holder = holder
+        self._journal = journal
+        self._adoption = adoption
+        self._probation = probation
+        self._housekeeping = housekeeping
+
+    def commit(self, release: Release, engine: Engine) -> None:
+        """The commit point: from here on a restart serves ``release``. Closes ``engine`` where that fails."""
+        try:
+            self._journal.commit(release)
+        except BaseException:
+            engine.close()
+            raise
+        self._housekeeping.note_new(release.sha256)
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Writes down what has happened already: a journal that fails now cannot take the swap back."""
+        try:
+            self._journal.append_all(events)
+        except Exception:
+            LOG.exception("what serves has changed, but the journal could not be told")
+
+    def take_over(
+        self, release: Release, engine: Engine, stages: Stages, told: Callable[[], Sequence[Event]]
+    ) -> Serving | None:
+        """``release``, which is committed, serves from here on; ``told`` gives the events, once that is so."""
+        retired = self._adoption.publish(release, engine, stages)
+        self.tell(told())
+        return retired
+
+    def put_on_probation(self, release: Release, retired: Serving | None) -> None:
+        """Watches ``release``; what it took the place of stands by meanwhile, where that is wanted and fits."""
+        is_watched = self._probation.begin(release, retired.release if retired else None)
+        self._dismiss(release.model)
+        if retired is not None and is_watched and self._probation.may_stand_by():
+            self.tell([announcements.retired(retired.release)])
+            self._adoption.stand_by(retired)
+        else:
+            self.let_go(retired)
+        if is_watched:
+            due = time.monotonic() + self._probation.seconds
+            self._enter(Entry(model=release.model, act=partial(self._end_probation, release), due=due))
+
+    def serve_without_probation(self, release: Release, retired: Serving | None = None) -> None:
+        """``release`` served before; it is only counted how it does."""
+        self._probation.begin(release, None)
+        self.let_go(retired)
+
+    def unload(self, model: str) -> None:
+        """Nothing of ``model`` serves or stands by."""
+        self._dismiss(model)
+        self.let_go(self._adoption.retire(model))
+
+    def let_go(self, retired: Serving | None) -> None:
+        """What was retired is freed once it is drained."""
+        if retired is not None:
+            self.tell([announcements.retired(retired.release)])
+            self._free_when_drained(retired)
+
+    def give_up(self, failed: Release, why: str) -> None:
+        """Any thread: ``failed`` did not pass its probation."""
+        self._enter(Entry(model=failed.model, act=partial(self._go_back, failed, why), urgent=True))
+
+    def _go_back(self, failed: Release, why: str) -> Release | None:
+        """The release before ``failed`` serves again, by a swap where its engine stands by."""
+        serving = self._holder.release_of(failed.model)
+        before = self._probation.release_before(failed)
+        if serving is None or serving.version != failed.version or before is None:
+            return None  # somebody was quicker
+        stages = Stages()
+        try:
+            engine = self._adoption.recall(failed.model) or self._adoption.warm_engine(before, stages)
+        except Rejected as refusal:
+            LOG.error("version %d of %s cannot be gone back to: %s", before.version, failed.model, refusal.reason)
+            return None
+        release = instead_of(failed, before, self._journal.next_version(failed.model))
+        self.commit(release, engine)
+        retired = self.take_over(release, engine, stages, lambda: announcements.given_up(release, failed, why, stages))
+        self.serve_without_probation(release, retired)
+        return release
+
+    def _end_probation(self, release: Release) -> None:
+        if self._probation.end(release):
+            self._dismiss(release.model)
+
+    def _dismiss(self, model: str) -> None:
+        if (dismissed := self._adoption.dismiss(model)) is not None:
+            self._free_when_drained(dismissed)
+
+    def _free_when_drained(self, retired: Serving) -> None:
+        if not retired.drained.is_set():  # else it is freed right after this act
+            nothing = Entry(model=retired.release.model)  # what follows every act is what frees
+            self._holder.call_when_drained(retired, partial(self._enter, nothing))
+
+    def _enter(self, entry: Entry) -> None:
+        # The lane may have stopped already; then the deployer's ``stop`` frees what is left.
+        with suppress(ShuttingDown):
+            self._lane.enter([entry])
