@@ -12,9 +12,11 @@ from werkzeug.exceptions import HTTPException
 
 from daemon import errors
 from daemon.deployer import Deployer
+from daemon.gate import RequestRing
 from daemon.history import Journal
 from daemon.holder import ModelHolder
 from daemon.intake.named import NamedFiles
+from daemon.lane.probation import Probation
 from daemon.web.access import Head, Tokens, authorise
 from daemon.web.answers import answer
 from daemon.web.catalogue import Catalogue
@@ -37,6 +39,7 @@ STATUS: dict[type[errors.ModeldropError], tuple[int, str]] = {
     errors.NoSuchFile: (404, "not_found"),
     errors.TooLarge: (413, "too_large"),
     errors.UnsupportedMediaType: (415, "unsupported_media_type"),
+    errors.BreakingSignature: (409, "breaking_signature"),
     errors.Rejected: (422, "rejected"),
     errors.DeployFailed: (500, "internal_error"),
     errors.InferenceFailed: (500, "inference_failed"),
@@ -70,6 +73,7 @@ class RequestLimits:
 def build_app(
     *,
     holder: ModelHolder,
+    onlookers: tuple[Probation, RequestRing],
     deployer: Deployer,
     journal: Journal,
     catalogue: Catalogue,
@@ -83,7 +87,10 @@ def build_app(
     """The application, from its parts."""
     app = Flask("modeldrop", static_folder=None)
     app.url_map.merge_slashes = False  # a redirect would be an answer of a form that no client expects
-    predictor = Predictor(holder, knows=catalogue.knows, timeout_seconds=limits.timeout_seconds)
+    probation, ring = onlookers
+    predictor = Predictor(
+        holder, probation=probation, ring=ring, knows=catalogue.knows, timeout_seconds=limits.timeout_seconds
+    )
     app.register_blueprint(predict_routes(predictor, default_model=default_model, max_body_bytes=limits.max_body_bytes))
     app.register_blueprint(
         deploy_routes(deployer, files, default_model=default_model, max_upload_bytes=limits.max_upload_bytes)

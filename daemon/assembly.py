@@ -10,13 +10,14 @@ The threads of the daemon, and what each alone may touch:
 | spool      | server          | the files that long bodies are spooled to                              |
 | scanner    | watcher         | what is known of each path; the alarm                                  |
 | reader     | watcher         | the files that it reads for the scanner, while it reads them           |
-| deployer   | lane            | swaps, the shelf, retired engines, pruning                             |
+| deployer   | lane            | swaps, trials, proofs, retired engines, pruning                        |
 | watchdog's | alarm           | nothing: they ring the bell                                            |
 | deadlines  | engine runs     | nothing: it sets the terminate flag of runs that are overdue           |
 | start-up   | serve           | nothing: it waits for the restored and the dropped, then announces     |
 | native-log | run_daemon      | the pipe behind file descriptor 2                                      |
 
-Every one of them is joined by the ``stop`` or ``close`` of whoever started it.
+Every one of them is joined by the ``stop`` or ``close`` of whoever started it. Two more processes end with the daemon:
+the trials' warm parent, and what it forks for each trial.
 """
 
 import threading
@@ -31,20 +32,17 @@ from daemon.api import RequestLimits, build_app, refusal_of
 from daemon.config import Settings
 from daemon.deployer import Deployer
 from daemon.errors import ConfigError, ModeldropError, StartupError
-from daemon.gate import Gate, Integrity, Structure, Trial
 from daemon.history import Journal
 from daemon.holder import ModelHolder
 from daemon.http.sockets import close as close_socket
 from daemon.intake.named import NamedFiles
 from daemon.intake.statelock import StateLock
-from daemon.intake.store import Store
-from daemon.lane.adopt import Adoption
-from daemon.lane.prepare import Preparation
 from daemon.lifecycle import Daemon
 from daemon.log import log_event
 from daemon.release import Event
-from daemon.runtime import Deadlines, EngineOptions, EngineShelf, check_providers, load_engine
+from daemon.runtime import check_providers
 from daemon.server import Admission, HttpError, Limits, Server, bind
+from daemon.spine import build_spine, engine_options
 from daemon.watcher import Watcher
 from daemon.watching.alarm import Alarm
 from daemon.watching.arming import Arming
@@ -64,7 +62,7 @@ WAITING_CLIENTS = 8
 
 def check(settings: Settings) -> None:
     """Raises ConfigError for a setting that is wrong on this machine, though its form is right."""
-    check_providers(_engine_options(settings).providers)
+    check_providers(engine_options(settings).providers)
     state_dir, drop_dir = (
         settings.place(settings.state_dir).resolve(),
         settings.place(settings.watch.drop_dir).resolve(),
@@ -91,7 +89,8 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
     undo.callback(journal.close)
     holder = ModelHolder()
     undo.callback(holder.close)
-    deployer = _deployer(settings, holder, journal, undo)
+    spine = build_spine(settings, holder, journal, undo)
+    deployer = spine.deployer
     watcher, scanner = _watcher(settings, journal, deployer)
     readiness = Readiness(holder, journal, watcher.fault, default_model=settings.default_model)
     catalogue = Catalogue(
@@ -99,10 +98,12 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
         journal,
         default_model=settings.default_model,
         on_its_way=(deployer.candidate_of, scanner.waiting_for),
+        on_probation=spine.probation.of,
     )
     tokens = Tokens(settings.auth.admin_token, settings.auth.predict_token)
     app = build_app(
         holder=holder,
+        onlookers=(spine.probation, spine.ring),
         deployer=deployer,
         journal=journal,
         catalogue=catalogue,
@@ -149,31 +150,6 @@ def _close_unowned(sockets: Sequence[socket]) -> None:
             close_socket(sock)
 
 
-def _deployer(settings: Settings, holder: ModelHolder, journal: Journal, undo: ExitStack) -> Deployer:
-    deadlines = Deadlines()
-    undo.callback(deadlines.stop)
-    store = _open_store(settings.place(settings.state_dir) / "store")
-    shelf = EngineShelf()
-    load = partial(load_engine, options=_engine_options(settings), deadlines=deadlines)
-    timeout_seconds = settings.runtime.timeout_seconds
-    gate = Gate([Integrity(), Structure()], Trial(load, shelf, timeout_seconds=timeout_seconds))
-    return Deployer(
-        holder=holder,
-        store=store,
-        journal=journal,
-        preparation=Preparation(store, gate, journal.next_version),
-        adoption=Adoption(holder, store.root, load, shelf, timeout_seconds=timeout_seconds),
-        keep=settings.history.keep,
-    )
-
-
-def _open_store(root: Path) -> Store:
-    try:
-        return Store(root)
-    except OSError as error:
-        raise StartupError(f"state_dir: the store {root} cannot be made: {error.strerror}") from None
-
-
 def _watcher(settings: Settings, journal: Journal, deployer: Deployer) -> tuple[Watcher, Scanner]:
     drop_dir = settings.place(settings.watch.drop_dir)
     wake = threading.Event()
@@ -181,7 +157,7 @@ def _watcher(settings: Settings, journal: Journal, deployer: Deployer) -> tuple[
     reader = Reader(wake.set)
     scanner = Scanner(
         DropDirectory(drop_dir, settings.watch.drop_dir, settings.default_model, _allowed_dirs(settings)),
-        Patience(settings.watch.settle_ms, settings.watch.incomplete_seconds),
+        Patience(settings.watch.settle_ms, settings.watch.incomplete_seconds, settings.gate.integrity.required),
         journal=journal,
         submit=deployer.submit,
         read=reader.read,
@@ -206,13 +182,8 @@ def _named_files(settings: Settings) -> NamedFiles:
         allowed=(settings.place(settings.watch.drop_dir), *_allowed_dirs(settings)),
         settle_ms=settings.watch.settle_ms,
         patience_seconds=settings.watch.incomplete_seconds,
+        needs_sidecar=settings.gate.integrity.required,
     )
-
-
-def _engine_options(settings: Settings) -> EngineOptions:
-    chosen = settings.runtime
-    providers = ("auto",) if chosen.providers == "auto" else chosen.providers
-    return EngineOptions(providers=providers, threads=0 if chosen.threads == "auto" else chosen.threads)
 
 
 def _api_limits(settings: Settings) -> RequestLimits:

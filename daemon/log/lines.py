@@ -87,11 +87,21 @@ def _words(event: Event) -> Iterator[str]:
         yield f"check={quoted(event.check)}"
     if event.reason is not None:
         yield f"reason={_value(event.reason, always=True)}"
-    yield from (f"{visible(name)}={_detail(value)}" for name, value in event.detail.items() if value is not None)
+    for name, value in event.detail.items():
+        yield from _details(name, value)
 
 
 def _value(text: str, *, always: bool = False) -> str:
     return quoted(text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…", always=always)
+
+
+def _details(name: str, value: object) -> Iterator[str]:
+    """A detail as words; the keys of a mapping follow its name after a dot."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _details(f"{name}.{key}", inner)
+    elif value is not None:
+        yield f"{visible(name)}={_detail(value)}"
 
 
 def _detail(value: object) -> str:
@@ -105,6 +115,8 @@ def _detail(value: object) -> str:
 
 
 def _timings(seconds: Mapping[str, float]) -> str:
-    """Every stage with three decimals, the total first and with its unit."""
-    stages = [f"{visible(stage)}={took:.3f}" for stage, took in seconds.items() if stage != "total"]
+    """Every stage with three decimals, the total first and with its unit; parts of a stage, such as a check, are left
+    to the event."""
+    whole = {stage: took for stage, took in seconds.items() if stage != "total" and "." not in stage}
+    stages = [f"{visible(stage)}={took:.3f}" for stage, took in whole.items()]
     return " ".join([f"total={seconds['total']:.3f}s", *stages] if "total" in seconds else stages)

@@ -26,10 +26,11 @@ class DropDirectory:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a file must be still, and how long a half-written one may stand still."""
+    """How long a file must be still, how long a half-written one may stand still, and whether to wait for a sidecar."""
 
     settle_ms: int
     incomplete_seconds: float
+    needs_sidecar: bool = False
 
 
 class View:
@@ -66,6 +67,7 @@ class View:
             previous=previous,
             now_ns=time.monotonic_ns(),
             settle_ms=self._patience.settle_ms,
+            needs_sidecar=self._patience.needs_sidecar,
         )
 
     def stood_still(self, look: Look) -> bool:

@@ -8,21 +8,29 @@ from daemon.holder import ModelHolder
 from daemon.release import Release, TensorSpec
 
 OnItsWay = Callable[[str], Mapping[str, str] | None]
+OnProbation = Callable[[str], Mapping[str, object] | None]
 
 
 class Catalogue:
     """Answers questions about models by name. Thread-safe.
 
-    ``on_its_way`` are asked in turn for the candidate of a model.
+    ``on_its_way`` are asked in turn for the candidate of a model, ``on_probation`` how far its probation is.
     """
 
     def __init__(
-        self, holder: ModelHolder, journal: Journal, *, default_model: str, on_its_way: tuple[OnItsWay, ...]
+        self,
+        holder: ModelHolder,
+        journal: Journal,
+        *,
+        default_model: str,
+        on_its_way: tuple[OnItsWay, ...],
+        on_probation: OnProbation,
     ) -> None:
         self._holder = holder
         self._journal = journal
         self._default_model = default_model
         self._on_its_way = on_its_way
+        self._on_probation = on_probation
 
     def knows(self, model: str) -> bool:
         """Whether there ever was anything for ``model``; the default model is always known."""
@@ -42,6 +50,8 @@ class Catalogue:
             "state": "live" if release else self._state_of_none(name),
             **_described(release),
             "candidate": next((found for found in candidates if found), None),
+            "probation": self._on_probation(name),
+            "rejected": self._last_rejected(name),
         }
 
     def releases(self, name: str, limit: int) -> list[dict[str, object]]:
@@ -52,6 +62,20 @@ class Catalogue:
     def _need(self, name: str) -> None:
         if not self.knows(name):
             raise UnknownModel(f"there is no model {name!r}")
+
+    def _last_rejected(self, name: str) -> dict[str, object] | None:
+        """What was refused since the last release began to serve: by which check, and why."""
+        newest = self._journal.outcomes(name, 1)
+        if not newest or newest[0].outcome != "rejected":
+            return None
+        refused = newest[0]
+        return {
+            "model_path": refused.model_path,
+            "sha256": refused.sha256,
+            "check": refused.check,
+            "reason": refused.reason,
+            "time": refused.time,
+        }
 
     def _state_of_none(self, name: str) -> str:
         standing = self._journal.standing().get(name)
@@ -67,6 +91,7 @@ def _described(release: Release | None) -> dict[str, object]:
         "inputs": [_tensor(spec) for spec in release.signature.inputs] if release else [],
         "outputs": [_tensor(spec) for spec in release.signature.outputs] if release else [],
         "metadata": release.metadata if release else {},
+        "trial": release.trial if release else {},
     }
 
 

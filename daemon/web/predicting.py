@@ -1,14 +1,16 @@
 """Predictions: a body in, an answer out, by one lease on one release. Entered by request threads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from flask import Blueprint, Response, request
 
-from daemon.errors import InvalidInput, NotServing, UnknownModel, UnsupportedMediaType
+from daemon.errors import InferenceFailed, InvalidInput, NotServing, UnknownModel, UnsupportedMediaType
+from daemon.gate import RequestRing
 from daemon.holder import ModelHolder, Serving
+from daemon.lane.probation import Probation
 from daemon.release import Release
-from daemon.runtime.tensors import decode, encode
+from daemon.runtime import Array, Output, decode, encode
 from daemon.web.answers import JSON, dumps, read_body, read_object
 
 _NEVER_JSON = ("multipart/", "image/", "audio/", "video/")
@@ -24,10 +26,23 @@ class Prediction:
 
 
 class Predictor:
-    """Answers predict bodies. Thread-safe; ``knows`` tells a model that has no release from one that never was."""
+    """Answers predict bodies. Thread-safe; ``knows`` tells a model that has no release from one that never was.
 
-    def __init__(self, holder: ModelHolder, *, knows: Callable[[str], bool], timeout_seconds: float) -> None:
+    ``probation`` is told how every run went, ``ring`` keeps some of the requests.
+    """
+
+    def __init__(
+        self,
+        holder: ModelHolder,
+        *,
+        probation: Probation,
+        ring: RequestRing,
+        knows: Callable[[str], bool],
+        timeout_seconds: float,
+    ) -> None:
         self._holder = holder
+        self._probation = probation
+        self._ring = ring
         self._knows = knows
         self._timeout_seconds = timeout_seconds
 
@@ -45,9 +60,9 @@ class Predictor:
             raise UnknownModel(f"there is no model {model!r}") from None
 
     def _answer(self, serving: Serving, body: bytes) -> bytes:
-        release, engine = serving.release, serving.engine
+        release = serving.release
         inputs = decode(_inputs_of(body), release.signature)
-        outputs = encode(engine.run(inputs, timeout_seconds=self._timeout_seconds), release.signature)
+        outputs = encode(self._run(serving, inputs), release.signature)
         value: dict[str, object] = {
             "output": outputs[0],
             "model_path": release.model_path,
@@ -58,6 +73,18 @@ class Predictor:
             names = (spec.name for spec in release.signature.outputs)
             value["outputs"] = dict(zip(names, outputs, strict=True))
         return dumps(value)
+
+    def _run(self, serving: Serving, inputs: Mapping[str, Array]) -> list[Output]:
+        release = serving.release
+        try:
+            outputs = serving.engine.run(inputs, timeout_seconds=self._timeout_seconds)
+        except InferenceFailed:
+            self._probation.failed(release)
+            raise
+        self._probation.answered(release, outputs)
+        if self._ring.wants(release.model):
+            self._ring.offer(release, inputs, outputs)
+        return outputs
 
 
 def _inputs_of(body: bytes) -> object:
