@@ -9,32 +9,44 @@ from types import TracebackType
 from typing import Any
 
 from daemon.deployer import Deployer
-from daemon.gate import Check, Gate, Integrity, Trial
+from daemon.gate import Check, Gate, Integrity, Relapse, RequestRing, SignatureCheck, TriedCheck
+from daemon.gate.gate import Trying
 from daemon.history import Journal
 from daemon.holder import ModelHolder
 from daemon.intake.members import fingerprint
 from daemon.intake.store import Store
-from daemon.lane import FileSource, Outcome, Wish
+from daemon.lane import FileSource, Lane, Outcome, Wish
 from daemon.lane.adopt import Adoption
+from daemon.lane.housekeeping import Housekeeping
 from daemon.lane.prepare import Preparation
+from daemon.lane.probation import Probation, ProbationTerms
+from daemon.lane.succession import Succession
 from daemon.release import Event
-from daemon.runtime import Engine, EngineShelf
-from tests.fakes import WAIT_SECONDS, FakeLoader
+from daemon.runtime import Engine
+from tests.fakes import WAIT_SECONDS, FakeLoader, FakeTrial
+
+TERMS = ProbationTerms(seconds=60, max_error_rate=0.05, min_requests=20, non_finite="warn", keep_previous=False)
+"""Without a release that stands by, so that what is retired is freed at once."""
 
 
 @dataclass
 class DeployingRig:
     """Everything that a deploy passes, in ``folder``; a second one in the same folder is what a restart is.
 
-    A candidate is a file that holds a number, unless ``loader`` and ``checks`` want another. Owns all of it: ``with``
-    closes it.
+    A candidate is a file that holds a number, unless ``loader``, ``trying`` and ``checks`` want another. Owns all of
+    it: ``with`` closes it.
     """
 
     folder: Path
     keep: int = 5
     load: FakeLoader = field(default_factory=FakeLoader)
+    trial: FakeTrial = field(default_factory=FakeTrial)
     loader: Callable[[Path], Engine] | None = None
+    trying: Trying | None = None
     checks: Sequence[Check] = (Integrity(),)
+    tried_checks: Sequence[TriedCheck] = (Relapse(), SignatureCheck("warn"))
+    probation_terms: ProbationTerms = TERMS
+    has_room: Callable[[], bool] = lambda: True
 
     def __post_init__(self) -> None:
         self._undo = ExitStack()
@@ -45,16 +57,28 @@ class DeployingRig:
         self.holder = ModelHolder()
         self._undo.callback(self.holder.close)
         self.store = Store(self.folder / "store")
-        self.shelf = EngineShelf()
-        load = self.loader or self.load
-        gate = Gate(self.checks, Trial(load, self.shelf, timeout_seconds=5))
+        self.ring = RequestRing(most=64, per_second=1000, most_bytes=1 << 20)
+        gate = Gate(self.checks, self.trying or self.trial, self.tried_checks)
+        self.adoption = Adoption(
+            self.holder, self.store.root, self.loader or self.load, recent=lambda _: [], timeout_seconds=5
+        )
+        housekeeping = Housekeeping(
+            self.holder, self.store, self.journal, self.adoption, seal=lambda: None, keep=self.keep
+        )
+        lane = Lane(housekeeping.tidy)
+        self.trial.meanwhile = lane.run_urgent
+        self.probation = Probation(self.probation_terms, has_room=lambda: self.has_room())
+        succession = Succession(lane, self.holder, self.journal, self.adoption, self.probation, housekeeping)
+        self.probation.start(succession.give_up)
         self.deployer = Deployer(
+            lane=lane,
             holder=self.holder,
             store=self.store,
             journal=self.journal,
-            preparation=Preparation(self.store, gate, self.journal.next_version),
-            adoption=Adoption(self.holder, self.store.root, load, self.shelf, timeout_seconds=5),
-            keep=self.keep,
+            preparation=Preparation(self.store, gate, self.journal, expect_size=lambda _: None),
+            adoption=self.adoption,
+            succession=succession,
+            end_trials=self.trial.let_go.set,
         )
         self._undo.callback(self.deployer.stop)
         self._undo.callback(self.load.let_go.set)

@@ -1,15 +1,19 @@
 """Stand-ins for an engine and its loader, and plain values; what they were asked to do can be asked of them."""
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from daemon.errors import Rejected
-from daemon.release import Release, Signature, TensorSpec
-from daemon.runtime import Output
+from daemon.errors import InferenceFailed, InvalidInput, Rejected, RunTimeout
+from daemon.gate import Proof
+from daemon.gate.tried import Ran
+from daemon.release import Candidate, Release, Signature, TensorSpec
+from daemon.runtime import Array, Engine, Output, first_run
 
 SIGNATURE = Signature(
     inputs=(TensorSpec("input", "float32", ("batch", 2)),), outputs=(TensorSpec("output", "float32", ("batch", 1)),)
@@ -49,6 +53,99 @@ class FakeEngine:
 
     def close(self) -> None:
         self.closed.set()
+
+
+class FakeTried:
+    """A candidate that answers every run with ``value``, and the proof that it is one."""
+
+    def __init__(self, value: float = 0.0, signature: Signature = SIGNATURE) -> None:
+        self.proof = Proof(signature, {"producer": "tests"}, {"runs": []})
+        self.value = value
+        self.loaded: list[tuple[str, Path]] = []
+        self.ran: list[Mapping[str, Array]] = []
+
+    def run(self, inputs: Mapping[str, Array], *, timeout_seconds: float, on: str = "candidate") -> Ran:
+        self.ran.append(inputs)
+        return Ran([np.full((len(inputs["input"]), 1), self.value, np.float32)], 0.001)
+
+    def load(self, name: str, model_file: Path) -> None:
+        self.loaded.append((name, model_file))
+
+    def read_test_data(self, folder: Path) -> tuple[dict[str, Array], dict[str, Output]]:
+        raise Rejected("golden", f"there is no test data in {folder.name}")
+
+
+class FakeTrial:
+    """Proves every file that holds a number, and refuses every other.
+
+    While ``held`` is set, a trial says so by ``begun`` and waits for ``let_go``, looking after ``meanwhile``.
+    """
+
+    name = "trial"
+
+    def __init__(self) -> None:
+        self.tried: list[Path] = []
+        self.held = False
+        self.begun = threading.Event()
+        self.let_go = threading.Event()
+        self.meanwhile: Callable[[], None] = lambda: None
+        self.signature = SIGNATURE
+
+    @contextmanager
+    def of(self, candidate: Candidate) -> Iterator[FakeTried]:
+        self.tried.append(candidate.path)
+        if self.held:
+            self.begun.set()
+            due = time.monotonic() + WAIT_SECONDS
+            while not self.let_go.wait(0.005):
+                assert time.monotonic() < due
+                self.meanwhile()
+        try:
+            value = float(candidate.path.read_text())
+        except ValueError:
+            raise Rejected("trial", "it holds no number") from None
+        yield FakeTried(value, self.signature)
+
+
+class InlineTried:
+    """A candidate that is really loaded, in this process."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.proof = Proof(engine.signature, engine.metadata, {"runs": []})
+        self._engine = engine
+
+    def run(self, inputs: Mapping[str, Array], *, timeout_seconds: float, on: str = "candidate") -> Ran:
+        try:
+            return Ran(self._engine.run(inputs, timeout_seconds=timeout_seconds), 0.001)
+        except (InvalidInput, InferenceFailed, RunTimeout) as error:
+            return Ran([], failed=type(error).__name__, reason=str(error))
+
+    def load(self, name: str, model_file: Path) -> None:
+        raise Rejected("trial", "there is room for one model")
+
+    def read_test_data(self, folder: Path) -> tuple[dict[str, Array], dict[str, Output]]:
+        raise Rejected("golden", f"there is no test data in {folder.name}")
+
+
+class InlineTrial:
+    """A trial without a process of its own, for tests of what lies above: it loads and runs the model for real."""
+
+    name = "trial"
+
+    def __init__(self, load: Callable[[Path], Engine]) -> None:
+        self._load = load
+
+    @contextmanager
+    def of(self, candidate: Candidate) -> Iterator[InlineTried]:
+        try:
+            engine = self._load(candidate.path)
+        except Rejected as refusal:
+            raise Rejected("trial", refusal.reason) from None
+        try:
+            first_run(engine, timeout_seconds=1)
+            yield InlineTried(engine)
+        finally:
+            engine.close()
 
 
 class FakeLoader:

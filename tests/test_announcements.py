@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from daemon.errors import Rejected
+from daemon.gate import Report
 from daemon.lane import Stages, StoredSource, Wish, announcements
 from daemon.release import Event
 from tests.fakes import release_of
@@ -10,6 +11,7 @@ from tests.fakes import release_of
 WISH = Wish(model="default", model_path="model_drop/new.onnx", cause="dropped", source=StoredSource("f" * 64))
 OLD, NEW = release_of(3), release_of(4)
 STAGES = Stages()
+REPORT = Report([], None, frozenset())
 
 
 def identity(event: Event) -> tuple[object, ...]:
@@ -17,7 +19,7 @@ def identity(event: Event) -> tuple[object, ...]:
 
 
 def test_live_says_what_serves_from_now_on_why_and_how_long_it_took() -> None:
-    (event,) = announcements.live(WISH, NEW, OLD, STAGES)
+    (event,) = announcements.live(WISH, NEW, OLD, STAGES, REPORT)
     assert identity(event) == ("live", "default", 4, NEW.sha256, NEW.model_path)
     assert event.cause == "dropped"
     assert event.seconds is not None
@@ -27,14 +29,14 @@ def test_live_says_what_serves_from_now_on_why_and_how_long_it_took() -> None:
 def test_rolled_back_comes_before_live_and_says_from_which_to_which() -> None:
     release = replace(NEW, cause="rolled_back")
     wish = replace(WISH, cause="rolled_back", back_to=release_of(2))
-    step, live = announcements.live(wish, release, OLD, STAGES)
+    step, live = announcements.live(wish, release, OLD, STAGES, REPORT)
     assert (step.event, step.version, live.event, live.cause) == ("rolled_back", 4, "live", "rolled_back")
     assert step.detail == {"from_version": 3, "to_version": 2}
     assert step.reason == "asked to go from version 3 back to the bytes of version 2"
 
 
 def test_rolled_back_with_nothing_serving_names_no_version_to_come_from() -> None:
-    step, _ = announcements.live(replace(WISH, back_to=release_of(2)), NEW, None, STAGES)
+    step, _ = announcements.live(replace(WISH, back_to=release_of(2)), NEW, None, STAGES, REPORT)
     assert step.detail == {"from_version": None, "to_version": 2}
     assert step.reason == "asked to go back to the bytes of version 2"
 

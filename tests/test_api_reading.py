@@ -43,7 +43,10 @@ def test_default_model_is_listed_before_it_ever_served(rig: WebRig) -> None:
         "inputs": [],
         "outputs": [],
         "metadata": {},
+        "trial": {},
         "candidate": None,
+        "probation": None,
+        "rejected": None,
     }
 
 
@@ -162,7 +165,9 @@ def test_live_event_carries_its_breakdown(rig: WebRig) -> None:
     rig.update(1)
     (event,) = json_of(rig.get("/events"))["events"]
     assert (event["event"], event["cause"], event["version"]) == ("live", "updated", 1)
-    assert list(event["seconds"]) == ["total", "settle", "store", "gate", "load", "swap"]
+    stages = [stage for stage in event["seconds"] if "." not in stage]
+    assert stages == ["total", "settle", "store", "gate", "load", "swap"]
+    assert {"gate.integrity", "gate.structure", "gate.trial", "gate.signature"} <= event["seconds"].keys()
 
 
 def test_wait_is_answered_at_once_where_there_is_an_event(rig: WebRig) -> None:

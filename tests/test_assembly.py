@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon import assembly
+from daemon import assembly, spine
 from daemon.assembly import assemble, check
 from daemon.config import Settings, load
 from daemon.errors import ConfigError, StartupError
@@ -175,7 +175,9 @@ def test_obstacle_is_told_in_one_line_and_nothing_is_left_behind(
             pass
 
 
-@pytest.mark.parametrize("part", ["Journal", "ModelHolder", "Store", "Scanner", "Readiness", "build_app", "Server"])
+@pytest.mark.parametrize(
+    "part", ["Journal", "ModelHolder", "spine.Store", "spine.Trial", "Scanner", "Readiness", "build_app", "Server"]
+)
 def test_part_that_cannot_be_made_takes_all_the_others_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
@@ -184,7 +186,8 @@ def test_part_that_cannot_be_made_takes_all_the_others_down(
 
     settings = settings_in(tmp_path, f"server: {{listen: ['127.0.0.1:0', 'unix:{tmp_path}/http.sock']}}")
     with monkeypatch.context() as patch:
-        patch.setattr(assembly, part, fail)
+        room = spine if part.startswith("spine.") else assembly
+        patch.setattr(room, part.removeprefix("spine."), fail)
         with pytest.raises(RuntimeError):
             assemble(settings)
     assert not (tmp_path / "http.sock").exists()

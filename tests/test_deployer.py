@@ -42,15 +42,24 @@ def test_live_event_carries_the_stages_in_the_order_of_the_way(rig: DeployingRig
     rig.deploy(1, settle_seconds=0.25)
     (live,) = rig.events("live")
     assert live.seconds is not None
-    assert list(live.seconds) == ["total", "settle", "store", "gate", "load", "swap"]
+    parts = ["gate.integrity", "gate.trial", "gate.probation", "gate.signature"]
+    assert list(live.seconds) == ["total", "settle", "store", "gate", *parts, "load", "swap"]
     assert live.seconds["settle"] == 0.25
-    assert live.seconds["total"] >= sum(live.seconds[stage] for stage in list(live.seconds)[1:])
+    stages = [stage for stage in live.seconds if stage != "total" and "." not in stage]
+    assert live.seconds["total"] >= sum(live.seconds[stage] for stage in stages)
+    assert live.seconds["gate"] >= sum(live.seconds[part] for part in parts)
 
 
-def test_engine_of_the_trial_is_the_one_that_serves(rig: DeployingRig) -> None:
+def test_engine_is_loaded_after_the_trial_and_run_once_before_it_serves(rig: DeployingRig) -> None:
     rig.deploy(1)
-    assert len(rig.load.engines) == 1
-    assert rig.load.engines[0].runs == 1  # the trial's
+    assert len(rig.trial.tried) == len(rig.load.engines) == 1
+    assert rig.load.engines[0].runs == 1
+
+
+def test_what_the_trial_refuses_is_never_loaded(rig: DeployingRig) -> None:
+    rig.deploy("no number")
+    assert len(rig.trial.tried) == 1
+    assert rig.load.engines == []
 
 
 def test_engine_is_loaded_from_the_store_and_not_from_the_drop_directory(rig: DeployingRig) -> None:
@@ -96,12 +105,12 @@ def test_same_content_serves_two_models_apart(rig: DeployingRig) -> None:
 def test_rejected_candidate_leaves_what_serves_untouched(rig: DeployingRig) -> None:
     rig.deploy(1)
     outcome = rig.deploy("no number")
-    assert refusal_of(outcome) == ("load", "it holds no number")
+    assert refusal_of(outcome) == ("trial", "it holds no number")
     assert rig.serving() == (1, 1.0)
     (event,) = rig.events("rejected")
     assert (event.model_path, event.check, event.reason, event.version, event.cause) == (
         "drop/no number.onnx",
-        "load",
+        "trial",
         "it holds no number",
         None,
         "dropped",
@@ -121,15 +130,6 @@ def test_digest_that_was_stated_and_is_another_is_rejected(rig: DeployingRig) ->
     assert check == "integrity"
     assert "0" * 64 in reason
     assert rig.load.engines == []
-
-
-def test_trial_that_fails_is_rejected_and_its_engine_closed(rig: DeployingRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise Rejected("trial", "every run failed")
-
-    monkeypatch.setattr("daemon.gate.trial.try_out", fail)
-    assert refusal_of(rig.deploy(1)) == ("trial", "every run failed")
-    assert rig.load.open_engines == []
 
 
 def test_refusal_from_before_the_lane_is_written_down_like_any_other(rig: DeployingRig) -> None:

@@ -69,7 +69,7 @@ def test_details_follow_the_reason() -> None:
         },
     )
     assert event_line(event) == (
-        'waiting reason="incomplete" waiting_for="a.data,b c.data" missing_bytes=7 rate=0.5 ok=true of="{\\"a\\":1}"'
+        'waiting reason="incomplete" waiting_for="a.data,b c.data" missing_bytes=7 rate=0.5 ok=true of.a=1'
     )
 
 

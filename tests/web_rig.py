@@ -12,10 +12,11 @@ from werkzeug.test import TestResponse
 from daemon.api import RequestLimits, build_app
 from daemon.gate import Integrity, Structure
 from daemon.intake.named import NamedFiles
-from daemon.runtime import Deadlines, EngineOptions, load_engine
+from daemon.runtime import Deadlines, EngineOptions, load_engine, runtime_versions
 from daemon.web.access import Tokens
 from daemon.web.catalogue import Catalogue
 from tests.deploying_rig import DeployingRig
+from tests.fakes import InlineTrial
 from tests.onnx_models import constant_model
 
 LIMIT_BYTES = 4096
@@ -25,10 +26,10 @@ class WebRig:
     """The application's parts and a client; ``folder`` is the config file's. ``with`` starts and closes it.
 
     Bodies may have ``LIMIT_BYTES``, uploads 16 times as many; runs and waits are cut after a second. ``faults`` is what
-    keeps it from being ready.
+    keeps it from being ready, ``more`` is for the rig below.
     """
 
-    def __init__(self, folder: Path, *, tokens: Tokens | None = None, waiting_clients: int = 1) -> None:
+    def __init__(self, folder: Path, *, tokens: Tokens | None = None, waiting_clients: int = 1, **more: Any) -> None:
         self._undo = ExitStack()
         self.folder = folder
         self.allowed = folder / "allowed"
@@ -36,16 +37,24 @@ class WebRig:
         deadlines = Deadlines()
         self._undo.callback(deadlines.stop)
         load = partial(load_engine, options=EngineOptions(threads=1), deadlines=deadlines)
-        self.lower = self._undo.enter_context(DeployingRig(folder, loader=load, checks=(Integrity(), Structure())))
+        structure = Structure(max_bytes=1 << 30, versions=runtime_versions)
+        self.lower = self._undo.enter_context(
+            DeployingRig(folder, loader=load, trying=InlineTrial(load), checks=(Integrity(), structure), **more)
+        )
         self.drop, self.journal, self.holder = self.lower.drop, self.lower.journal, self.lower.holder
         self.deployer = self.lower.deployer
         self.faults: list[str] = []
         self.app = build_app(
             holder=self.holder,
+            onlookers=(self.lower.probation, self.lower.ring),
             deployer=self.deployer,
             journal=self.journal,
             catalogue=Catalogue(
-                self.holder, self.journal, default_model="default", on_its_way=(self.deployer.candidate_of,)
+                self.holder,
+                self.journal,
+                default_model="default",
+                on_its_way=(self.deployer.candidate_of,),
+                on_probation=self.lower.probation.of,
             ),
             files=NamedFiles(folder, (self.drop, self.allowed), 1, 1),
             faults=lambda: self.faults,

@@ -22,7 +22,7 @@ HUGE_BYTES = 1 << 36
 
 
 def test_bad_drops_cost_no_prediction(new_rig: NewRig) -> None:
-    rig = new_rig(watch={"incomplete_seconds": 0.5}, runtime={"timeout_seconds": 1})
+    rig = new_rig(watch={"incomplete_seconds": 0.5}, gate={"trial": {"timeout_seconds": 1}})
     constant_model(rig.drop / "good.onnx", 1.0)
     rig.start()
     with _predictions(rig) as answers:
@@ -41,7 +41,7 @@ def test_bad_drops_cost_no_prediction(new_rig: NewRig) -> None:
 @pytest.mark.parametrize("make", [failing, endless_loop, sequence_input])
 def test_bad_model_overwriting_the_good_one_costs_no_prediction(new_rig: NewRig, make: object) -> None:
     assert callable(make)
-    rig = new_rig(runtime={"timeout_seconds": 1})
+    rig = new_rig(gate={"trial": {"timeout_seconds": 1}})
     constant_model(rig.drop / "x.onnx", 1.0)
     rig.start()
     with _predictions(rig) as answers:
