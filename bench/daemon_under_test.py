@@ -4,13 +4,16 @@ import http.client
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = "server:\n  port: 0\nlog:\n  file: ''\n"
+CONFIG: Mapping[str, Any] = {"server": {"port": 0}, "log": {"file": ""}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +28,11 @@ class DaemonUnderTest:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[DaemonUnderTest]:
-    """A daemon with the default settings on ``folder``, until the block ends."""
+def running(folder: Path, **settings: Any) -> Iterator[DaemonUnderTest]:
+    """A daemon on ``folder`` until the block ends, with the default settings but for sections in ``settings``."""
+    folder.mkdir(parents=True, exist_ok=True)
     config = folder / "config.yaml"
-    config.write_text(CONFIG, encoding="utf-8")
+    config.write_text(yaml.safe_dump({**CONFIG, **settings}), encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "ORT_DISABLE_TELEMETRY": "1"}
     with (folder / "stderr.txt").open("wb") as stderr:
         command = [sys.executable, str(ROOT / "run_daemon.py"), "--config", str(config)]
