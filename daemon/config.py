@@ -120,7 +120,7 @@ class StructureSection(Section):
 class MemorySection(Section):
     """The check for memory: so many times the model's size must be available beyond what is kept back, in MiB."""
 
-    factor: NotNegative = 4
+    factor: NotNegative = 5
     reserve_mb: NotNegative = 128
 
 
@@ -132,7 +132,7 @@ class TrialSection(Section):
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     memory_mb: Literal["auto"] | Positive = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
-    measure_ms: NotNegative = 100
+    measure_ms: NotNegative = 50
 
 
 class GoldenSection(Section):

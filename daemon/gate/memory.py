@@ -7,7 +7,7 @@ from daemon.gate.subject import Subject
 from daemon.runtime import Headroom
 
 MB = 1 << 20
-LEAST_BYTES = 16 * MB
+LEAST_BYTES = 32 * MB
 """What a trial takes for the smallest model."""
 
 

@@ -38,10 +38,12 @@ _GUESSES = (
 
 @dataclass(frozen=True, slots=True)
 class FirstRun:
-    """The inputs that a model took and what it made of them; None, and ``why``, where none could be guessed."""
+    """The inputs that a model took, what it made of them and how long that took; None, and ``why``, where none could be
+    guessed."""
 
     inputs: dict[str, Array] | None
     outputs: list[Output]
+    seconds: float = 0.0
     why: str = ""
 
 
@@ -78,8 +80,10 @@ def first_run(engine: Engine, *, timeout_seconds: float) -> FirstRun:
     due = time.monotonic() + timeout_seconds
     failures: list[InvalidInput | InferenceFailed] = []
     for inputs in attempts(engine.signature):
+        start = time.monotonic()
         try:
-            return FirstRun(inputs, engine.run(inputs, timeout_seconds=max(0.0, due - time.monotonic())))
+            outputs = engine.run(inputs, timeout_seconds=max(0.0, due - start))
+            return FirstRun(inputs, outputs, time.monotonic() - start)
         except (InvalidInput, InferenceFailed) as failure:
             failures.append(failure)
         except RunTimeout:
@@ -89,7 +93,7 @@ def first_run(engine: Engine, *, timeout_seconds: float) -> FirstRun:
     for each in failures:
         if isinstance(each, InferenceFailed):
             raise Rejected("trial", f"no run on synthesised inputs succeeded: {each}")
-    return FirstRun(None, [], f"no inputs could be guessed that the model takes: {failures[0]}")
+    return FirstRun(None, [], why=f"no inputs could be guessed that the model takes: {failures[0]}")
 
 
 def _filled(specs: list[TensorSpec], shapes: tuple[tuple[int, ...], ...], seed: int) -> dict[str, Array]:
