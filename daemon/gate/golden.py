@@ -16,13 +16,12 @@ from daemon.errors import InvalidInput, Rejected
 from daemon.gate.comparing import Miss, Tolerance, miss_of
 from daemon.gate.subject import Subject
 from daemon.gate.tried import Tried
-from daemon.intake.naming import shown
+from daemon.intake.naming import TEST_DATA_PREFIX, shown
 from daemon.release import Signature
 from daemon.runtime import Array, decode
 
 MOST_FILES = 1000
 MOST_BYTES = 64 << 20
-TEST_DATA_PREFIX = "test_data_set_"
 _KEYS = frozenset({"inputs", "output", "outputs", "atol", "rtol"})
 _KEYS_OF_AN_ANSWER = frozenset({"model", "model_path", "version"})
 """An answer may be pasted as it came; what it says of its release is not compared."""

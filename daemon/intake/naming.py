@@ -6,11 +6,12 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MODEL_SUFFIXES = (".onnx", ".ort")
+TEST_DATA_PREFIX = "test_data_set_"
 _UNFINISHED = (".tmp", ".part")
 _VERSION = re.compile(r"[0-9]{1,18}")
 
@@ -68,7 +69,8 @@ def place(relative: PurePosixPath, *, default_model: str) -> Placed | Ignored:
     if (refused := _place_folders(folders)) is not None:
         return refused
     if (refused := _place_name(name)) is not None:
-        return refused
+        is_test_data = name.endswith(".pb") and folders and folders[-1].startswith(TEST_DATA_PREFIX)
+        return replace(refused, quiet=True) if is_test_data else refused
     return Placed(folders[0] if folders else default_model)
 
 
@@ -78,6 +80,8 @@ def _place_folders(folders: Sequence[str]) -> Ignored | None:
         return Ignored("hidden folder")
     if any(folder.lower().endswith(_UNFINISHED) for folder in folders):
         return Ignored("a folder on its way: its name ends in .tmp or .part")
+    if len(folders) > 1 and folders[-1].startswith(TEST_DATA_PREFIX):
+        return Ignored("ONNX test data for the model beside it", quiet=True)
     if len(folders) > 2:
         return Ignored("too deep: expected NAME/file or NAME/VERSION/file")
     if folders and not is_model_name(folders[0]):
