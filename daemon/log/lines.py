@@ -21,9 +21,13 @@ def log_event(event: Event) -> None:
 
 
 def level_of(event: Event) -> int:
-    """WARNING for what someone should look at (a restore that has a reason fell back to older bytes), else INFO."""
+    """WARNING for what someone should look at, else INFO.
+
+    That is, too, a restore that has a reason, since it fell back to older bytes, and a release that was given up.
+    """
     fell_back = event.event == "restored" and event.reason is not None
-    return logging.WARNING if fell_back or event.event in _WARNINGS else logging.INFO
+    gave_up = event.event == "rolled_back" and event.cause == "probation"
+    return logging.WARNING if fell_back or gave_up or event.event in _WARNINGS else logging.INFO
 
 
 def event_line(event: Event) -> str:
