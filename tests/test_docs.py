@@ -16,7 +16,7 @@ from daemon.config import Settings
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("README*.md"), *DOCS.glob("*.md")])
-CHAPTERS = ("drop-directory.md", "how-it-works.md", "http.md", "operations.md", "settings.md")
+CHAPTERS = ("drop-directory.md", "gate.md", "how-it-works.md", "http.md", "operations.md", "settings.md")
 FREE_IN_THE_FILE = {"deploy.allowed_dirs"}
 """What config.yaml may set to something else than the default."""
 
@@ -68,10 +68,15 @@ def _flat(fields: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 
 def settings_in(file: Path) -> dict[str, Any]:
     """Return what a settings file sets, by keys in the form ``section.key``."""
-    found: dict[str, Any] = {}
-    for name, value in yaml.safe_load(read(file)).items():
-        found |= {f"{name}.{key}": each for key, each in value.items()} if isinstance(value, dict) else {name: value}
-    return found
+    return dict(_flat_values(yaml.safe_load(read(file))))
+
+
+def _flat_values(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat_values(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def calls_in(place: Path) -> Iterator[tuple[str, ast.Call]]:
