@@ -28,7 +28,8 @@ class Drift:
     shape. ``changed_argmax`` is the share of rows whose largest number stands elsewhere, over floating outputs of two
     columns or more (rows are what the last axis makes). ``changed_labels`` is the share of whole numbers, booleans and
     strings that are others. ``incomparable`` counts outputs of another type or shape. None where there is nothing to
-    count. ``speed_ratio`` is the candidate's median seconds over the live release's, both run in the trial's process.
+    count. ``speed_ratio`` is the candidate's median seconds over the live release's, both run in the trial's process,
+    or in their own trials where there was no time for that.
     """
 
     requests: int

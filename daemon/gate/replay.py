@@ -3,11 +3,13 @@
 It runs on the deployer's thread. Nothing of a request goes into a reason, an event or the log: only figures do.
 """
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from daemon.errors import Rejected
 from daemon.gate.drift import Drift, Pair, drift
@@ -79,30 +81,34 @@ class Replay:
     def _replayed(self, samples: Sequence[Sample], serving: Release, tried: Tried) -> Drift:
         due = time.monotonic() + self._budget_seconds
         pairs: list[Pair] = []
-        taken: list[tuple[Sample, float]] = []
+        ran_well: list[Sample] = []
+        longest = 0.0
         for sample in samples:
-            if pairs and time.monotonic() >= due:
+            if pairs and time.monotonic() + longest > due:
                 break
             ran = tried.run(sample.inputs, timeout_seconds=self._timeout_seconds)
             live = _named(serving.signature, sample.outputs)
             pairs.append(Pair(live, None if ran.failed else _named(tried.proof.signature, ran.outputs)))
+            longest = max(longest, ran.seconds)
             if not ran.failed:
-                taken.append((sample, ran.seconds))
-        return replace(drift(pairs), speed_ratio=self._speed_ratio(taken[:TIMED], serving, tried, due))
+                ran_well.append(sample)
+        needed = _load_seconds(serving) + 2 * longest
+        ratio = None
+        if ran_well and time.monotonic() + needed <= due:
+            ratio = self._speed_ratio(ran_well[:TIMED], serving, tried, due)
+        if ratio is None:
+            ratio = _ratio_of_trials(tried.proof.trial, serving.trial)
+        return replace(drift(pairs), speed_ratio=ratio)
 
-    def _speed_ratio(
-        self, taken: Sequence[tuple[Sample, float]], serving: Release, tried: Tried, due: float
-    ) -> float | None:
-        """Only what was run by both counts, under the same conditions; None where there was no time for that."""
-        if not taken or time.monotonic() >= due:
-            return None
+    def _speed_ratio(self, samples: Sequence[Sample], serving: Release, tried: Tried, due: float) -> float | None:
+        """The same requests on both releases in turn, in one process; None where that fails."""
         try:
             tried.load(LIVE, self._stored_at(serving))
         except Rejected:
             return None
         ours: list[float] = []
         theirs: list[float] = []
-        for sample, _ in taken:
+        for sample in samples:
             if theirs and time.monotonic() >= due:
                 break
             live = tried.run(sample.inputs, timeout_seconds=self._timeout_seconds, on=LIVE)
@@ -111,6 +117,19 @@ class Replay:
                 theirs.append(live.seconds)
                 ours.append(again.seconds)
         return statistics.median(ours) / statistics.median(theirs) if theirs else None
+
+
+def _load_seconds(release: Release) -> float:
+    """How long a release takes to load in a trial, by its own; for ever where that is not known."""
+    compiled = release.trial.get("compiled")
+    found = compiled.get("load_seconds") if isinstance(compiled, Mapping) else release.trial.get("load_seconds")
+    return found if isinstance(found, float) else math.inf
+
+
+def _ratio_of_trials(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> float | None:
+    """The run times that the two trials measured for a single row, where both did."""
+    singles = [[run["seconds"] for run in trial.get("runs", []) if run["batch"] == 1] for trial in (ours, theirs)]
+    return singles[0][0] / singles[1][0] if all(singles) and singles[1][0] > 0 else None
 
 
 def _limited(limits: ReplayLimits) -> list[tuple[str, str, float]]:
