@@ -24,6 +24,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from bench.crowd import Taken, crowd
 from bench.daemon_under_test import DaemonUnderTest, running
 from bench.models import Case, case_of
 
-STAGES = ("settle", "store", "gate", "gate.trial", "load", "swap")
+STAGES = ("settle", "store", "gate", "gate.trial", "gate.replay", "load", "swap")
 IDLE_COLUMNS = ("model", "bare copy", "bare load", "drop to first answer", "aim: 2 loads + 60 ms", "÷ aim")
 LOADED_COLUMNS = (
     "model",
@@ -74,6 +75,7 @@ class Loaded:
     worst: float
     served: float
     failures: int
+    stages: dict[str, float]
 
 
 def main() -> None:
@@ -107,13 +109,13 @@ def _print_idle(cases: list[Case], rounds: int) -> None:
                 for name in ("copy", "bare", "served", "aim")
             ),
             f"{statistics.median(each.served / each.aim for each in found):.2f}",
-            *(f"{statistics.median(each.stages.get(stage, 0.0) for each in found):.1f}" for stage in STAGES),
+            *_median_stages(found),
         )
 
 
 def _print_loaded(cases: list[Case], connections: int, nices: list[int], rounds: int) -> None:
     """The niceties take turns in each round, so that the machine's mood is the same for all."""
-    _head(LOADED_COLUMNS)
+    _head((*LOADED_COLUMNS, *STAGES))
     for case in cases:
         found: dict[int, list[Loaded]] = {nice: [] for nice in nices}
         for seed in range(1, rounds + 1):
@@ -129,6 +131,7 @@ def _print_loaded(cases: list[Case], connections: int, nices: list[int], rounds:
                 f"{statistics.median(one.worst / one.before for one in each):.2f}",
                 f"{statistics.median(one.served for one in each):.0f} ms",
                 str(sum(one.failures for one in each)),
+                *_median_stages(each),
             )
 
 
@@ -162,11 +165,12 @@ def _loaded(case: Case, connections: int, nice: int, seed: int) -> Loaded:
                 _wait_for_live(client, sha256, last)
                 time.sleep(1.0 + AFTER_SECONDS)
                 answers = working.answers()
+            stages = _stages_ms(client, sha256)
             client.close()
-    return _felt(answers, dropped, sha256)
+    return _felt(answers, dropped, sha256, stages)
 
 
-def _felt(answers: list[Taken], dropped: float, sha256: str) -> Loaded:
+def _felt(answers: list[Taken], dropped: float, sha256: str, stages: dict[str, float]) -> Loaded:
     before = sorted(
         each.seconds for each in answers if dropped - BEFORE_SECONDS <= each.sent and each.received < dropped
     )
@@ -178,6 +182,7 @@ def _felt(answers: list[Taken], dropped: float, sha256: str) -> Loaded:
         worst=max(during) * 1e3,
         served=(first - dropped) * 1e3,
         failures=sum(each.status != 200 for each in answers),
+        stages=stages,
     )
 
 
@@ -231,7 +236,11 @@ def _stages_ms(client: http.client.HTTPConnection, sha256: str) -> dict[str, flo
     client.request("GET", "/events?limit=1000")
     events = orjson.loads(client.getresponse().read())["events"]
     live = next(event for event in reversed(events) if event["event"] == "live" and event["sha256"] == sha256)
-    return {stage: live["seconds"][stage] * 1e3 for stage in STAGES}
+    return {stage: live["seconds"].get(stage, 0.0) * 1e3 for stage in STAGES}
+
+
+def _median_stages(found: Sequence[Idle | Loaded]) -> list[str]:
+    return [f"{statistics.median(each.stages[stage] for each in found):.1f}" for stage in STAGES]
 
 
 def _head(columns: tuple[str, ...]) -> None:

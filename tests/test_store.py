@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 import pytest
 
 from daemon.errors import Rejected, SourceChanged, StoreDamaged, TooLarge
+from daemon.intake import copying
 from daemon.intake.copying import CHUNK_BYTES, Digest, Part
 from daemon.intake.members import fingerprint
 from daemon.intake.store import Store, hash_members
@@ -47,6 +48,16 @@ def on_its_way(store: Store) -> list[str]:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
+
+
+@pytest.mark.parametrize("step_bytes", [4096 + 17, CHUNK_BYTES, copying.STEP_BYTES])
+def test_copy_is_the_same_in_steps_of_any_size(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_bytes: int
+) -> None:
+    monkeypatch.setattr(copying, "STEP_BYTES", step_bytes)
+    candidate = store.ingest(drop(tmp_path / "drop", LARGE), ".onnx")
+    assert candidate.path.read_bytes() == LARGE
+    assert candidate.sha256 == sha256(LARGE).hexdigest()
 
 
 @pytest.mark.parametrize("content", [b"", b"small", LARGE[:CHUNK_BYTES], LARGE[: 2 * CHUNK_BYTES], LARGE])
@@ -140,6 +151,7 @@ def test_ingest_raises_source_changed_for_a_file_that_vanished(store: Store, tmp
 
 def meddling(monkeypatch: pytest.MonkeyPatch, meddle: Callable[[], object]) -> None:
     """Do something to the source once, after its first chunk was copied."""
+    monkeypatch.setattr(copying, "STEP_BYTES", CHUNK_BYTES)  # so that there is a middle of the copy
     sendfile, once = os.sendfile, [meddle]
 
     def meddled(target: int, source: int, offset: int, count: int) -> int:
