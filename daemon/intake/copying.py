@@ -18,7 +18,7 @@ from daemon.errors import SourceChanged
 from daemon.intake.members import Fingerprint, fingerprint, open_regular
 from daemon.intake.naming import shown
 
-CHUNK_BYTES = 2 << 20
+CHUNK_BYTES = 4 << 20
 """Large enough that handing chunks over costs nothing (from 2 MiB on it measured flat), small enough for the cache."""
 
 STEP_BYTES = 32 << 20
