@@ -132,7 +132,7 @@ class TrialSection(Section):
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     memory_mb: Literal["auto"] | Positive = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
-    measure_ms: NotNegative = 50
+    measure_ms: Literal["auto"] | NotNegative = "auto"
 
 
 class GoldenSection(Section):

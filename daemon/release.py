@@ -74,7 +74,10 @@ class Release:
 
 
 def signature_from(record: Mapping[str, Any]) -> Signature:
-    """The signature whose fields ``record`` has as plain values, as ``dataclasses.asdict`` and JSON leave them."""
+    """The signature whose fields ``record`` has as plain values, as ``dataclasses.asdict`` and JSON leave them.
+
+    Raises KeyError, TypeError or ValueError for anything else.
+    """
     return Signature(inputs=_specs(record["inputs"]), outputs=_specs(record["outputs"]))
 
 
@@ -83,6 +86,10 @@ def _specs(records: Sequence[Mapping[str, Any]]) -> tuple[TensorSpec, ...]:
 
 
 def _spec(*, name: str, dtype: str, shape: Sequence[Dim] | None, optional: bool) -> TensorSpec:
+    if not (isinstance(name, str) and isinstance(dtype, str) and isinstance(optional, bool)):
+        raise TypeError("a name or a dtype that is no text, or an optional that is neither true nor false")
+    if not all(dim is None or isinstance(dim, int | str) for dim in shape or ()):
+        raise TypeError("a dimension that is neither a number nor a name")
     return TensorSpec(name, dtype, None if shape is None else tuple(shape), optional)
 
 

@@ -81,7 +81,16 @@ def build_spine(settings: Settings, holder: ModelHolder, journal: Journal, undo:
         recent=lambda model: [sample.inputs for sample in ring.samples(model)],
         timeout_seconds=settings.runtime.timeout_seconds,
     )
-    housekeeping = Housekeeping(holder, store, journal, adoption, seal=proofs.seal, keep=settings.history.keep)
+    probation = Probation(_probation_terms(settings.probation), has_room=_has_room(settings.gate))
+    housekeeping = Housekeeping(
+        holder,
+        store,
+        journal,
+        adoption,
+        seal=proofs.seal,
+        fallbacks=probation.fallbacks,
+        keep=settings.history.keep,
+    )
     lane = Lane(housekeeping.tidy)
     trial = Trial(
         parent,
@@ -94,7 +103,6 @@ def build_spine(settings: Settings, holder: ModelHolder, journal: Journal, undo:
     structure = Structure(max_bytes=int(settings.gate.structure.max_model_mb * MIB), versions=runtime_versions)
     gate = _gate(settings, structure, trial, ring, adoption)
     preparation = Preparation(store, gate, journal, expect_size=structure.expect_size)
-    probation = Probation(_probation_terms(settings.probation), has_room=_has_room(settings.gate))
     succession = Succession(lane, holder, journal, adoption, probation, housekeeping)
     probation.start(succession.give_up)
     deployer = Deployer(
@@ -167,7 +175,7 @@ def _trial_settings(chosen: GateSection) -> TrialSettings:
     trial = chosen.trial
     return TrialSettings(
         timeout_seconds=trial.timeout_seconds,
-        measure_seconds=trial.measure_ms / 1e3,
+        measure_seconds=None if trial.measure_ms == "auto" else trial.measure_ms / 1e3,
         nice=trial.nice,
         threads=trial.threads,
         memory_bytes=None if trial.memory_mb == "auto" else int(trial.memory_mb * MIB),

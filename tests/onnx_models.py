@@ -342,6 +342,170 @@ def described(path: Path, **custom: str) -> Path:
     return path
 
 
+def mapped_weights(path: Path, columns: int) -> Path:
+    """``x`` float32 [batch, columns] → ``y`` = x + weights, in ``NAME.onnx.data``, which each run reads."""
+    save(
+        path,
+        [helper.make_node("Add", ["x", "weights"], ["y"])],
+        [value("x", "float32", ["batch", columns])],
+        [value("y", "float32", ["batch", columns])],
+        [constant("weights", np.ones(columns, np.float32))],
+    )
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=1024)
+    return path
+
+
+def memory_bomb(path: Path, size_bytes: int) -> Path:
+    """``x`` float32 [1] → ``y`` float32 [1], by way of a tensor of ``size_bytes``."""
+    return save(
+        path,
+        [
+            helper.make_node("Expand", ["x", "shape"], ["wide"]),
+            helper.make_node("ReduceMax", ["wide", "first"], ["y"], keepdims=0),
+        ],
+        [value("x", "float32", [1])],
+        [value("y", "float32", [1])],
+        [constant("shape", np.array([size_bytes // 4, 1], np.int64)), constant("first", np.array([0], np.int64))],
+    )
+
+
+def batch_mean(path: Path) -> Path:
+    """``x`` float32 [batch, 3] → ``y`` = x less the mean of its rows: what a row gives depends on the others."""
+    return save(
+        path,
+        [
+            helper.make_node("ReduceMean", ["x", "first"], ["mean"], keepdims=1),
+            helper.make_node("Sub", ["x", "mean"], ["y"]),
+        ],
+        [value("x", "float32", ["batch", 3])],
+        [value("y", "float32", ["batch", 3])],
+        [constant("first", np.array([0], np.int64))],
+    )
+
+
+def single_row(path: Path) -> Path:
+    """``x`` float32 [batch, 4] → ``y`` [1, 4], the same: says that it takes batches, and runs for one row alone."""
+    return save(
+        path,
+        [helper.make_node("Reshape", ["x", "shape"], ["y"])],
+        [value("x", "float32", ["batch", 4])],
+        [value("y", "float32", [1, 4])],
+        [constant("shape", np.array([1, 4], np.int64))],
+    )
+
+
+def row_count(path: Path) -> Path:
+    """``x`` float32 [batch, 4] → ``y`` float32 [1], the sum of all: no row of a batch has an answer of its own."""
+    return save(
+        path,
+        [
+            helper.make_node("ReduceSum", ["x", "all"], ["sum"], keepdims=0),
+            helper.make_node("Identity", ["sum"], ["y"]),
+        ],
+        [value("x", "float32", ["batch", 4])],
+        [value("y", "float32", [])],
+        [constant("all", np.array([0, 1], np.int64))],
+    )
+
+
+def pairs(path: Path) -> Path:
+    """``x`` float32 [batch] → ``y`` [half, 8]: takes eight, sixteen or more elements, never one alone."""
+    return save(
+        path,
+        [helper.make_node("Reshape", ["x", "shape"], ["y"])],
+        [value("x", "float32", ["batch"])],
+        [value("y", "float32", [None, 8])],
+        [constant("shape", np.array([-1, 8], np.int64))],
+    )
+
+
+def noise(path: Path) -> Path:
+    """``x`` float32 [batch, 4] → ``y`` = x + noise, which is other noise in every run.
+
+    The first node is dropped when the graph is optimised. By its place among the nodes the noise is seeded, so it is
+    other noise in the saved form, too.
+    """
+    return save(
+        path,
+        [
+            helper.make_node("Identity", ["x"], ["same"]),
+            helper.make_node("RandomNormalLike", ["same"], ["noise"]),
+            helper.make_node("Add", ["x", "noise"], ["y"]),
+        ],
+        [value("x", "float32", ["batch", 4])],
+        [value("y", "float32", ["batch", 4])],
+    )
+
+
+def odd_numbers(path: Path) -> Path:
+    """``x`` float32 [batch, 2], from 0 to 1 → ``nan`` = √(x - 2), ``infinite`` = 1 / (x - x)."""
+    return save(
+        path,
+        [
+            helper.make_node("Sub", ["x", "two"], ["below"]),
+            helper.make_node("Sqrt", ["below"], ["nan"]),
+            helper.make_node("Sub", ["x", "x"], ["zero"]),
+            helper.make_node("Div", ["one", "zero"], ["infinite"]),
+        ],
+        [value("x", "float32", ["batch", 2])],
+        [value("nan", "float32", ["batch", 2]), value("infinite", "float32", ["batch", 2])],
+        [constant("two", np.array([2], np.float32)), constant("one", np.array([1], np.float32))],
+    )
+
+
+def odd_nests(path: Path) -> Path:
+    """``x`` float32 [batch, 2], from 0 to 1 → ``parts``, a sequence, and ``maps``, as from scikit-learn; all is NaN."""
+    map_type = helper.make_map_type_proto(TYPES["int64"], helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+    return save(
+        path,
+        [
+            helper.make_node("Sub", ["x", "two"], ["below"]),
+            helper.make_node("Sqrt", ["below"], ["nan"]),
+            helper.make_node("SequenceConstruct", ["nan", "nan"], ["parts"]),
+            helper.make_node("ZipMap", ["nan"], ["maps"], domain="ai.onnx.ml", classlabels_int64s=[3, 7]),
+        ],
+        [value("x", "float32", ["batch", 2])],
+        [
+            helper.make_tensor_sequence_value_info("parts", TensorProto.FLOAT, None),
+            helper.make_value_info("maps", helper.make_sequence_type_proto(map_type)),
+        ],
+        [constant("two", np.array([2], np.float32))],
+    )
+
+
+def greeting(path: Path) -> Path:
+    """``x`` string [batch] → ``y`` = x and a greeting: texts that are made anew in each run."""
+    return save(
+        path,
+        [helper.make_node("StringConcat", ["x", "greeting"], ["y"])],
+        [value("x", "string", ["batch"])],
+        [value("y", "string", ["batch"])],
+        [constant("greeting", np.array([", grüß dich"], object))],
+    )
+
+
+def unguessable(path: Path) -> Path:
+    """``x`` int64 [n] → ``y``, the 20th, 30th … of a table: what is guessed, 0 or 1, is never an index that it has."""
+    return save(
+        path,
+        [helper.make_node("Sub", ["x", "far"], ["place"]), helper.make_node("Gather", ["table", "place"], ["y"])],
+        [value("x", "int64", ["n"])],
+        [value("y", "float32", ["n"])],
+        [constant("table", np.arange(10, dtype=np.float32)), constant("far", np.array([1000], np.int64))],
+    )
+
+
+def single_row_of_ten(path: Path) -> Path:
+    """``input`` float32 [batch, 10] → ``output`` [1, 10], the same: one row is answered, every batch of more fails."""
+    return save(
+        path,
+        [helper.make_node("Reshape", ["input", "shape"], ["output"])],
+        [value("input", "float32", ["batch", 10])],
+        [value("output", "float32", [1, 10])],
+        [constant("shape", np.array([1, 10], np.int64))],
+    )
+
+
 def _model(
     nodes: Sequence[onnx.NodeProto],
     inputs: Sequence[onnx.ValueInfoProto],

@@ -9,8 +9,8 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,11 +45,16 @@ class Proofs:
         self._held: dict[Path, Proof] = {}
         self._unsealed: set[Path] = set()
 
-    def folder_for(self, model_file: Path) -> Path:
-        """A new folder to make a compiled form in, which ``keep`` or ``drop`` takes."""
+    @contextmanager
+    def making(self, model_file: Path) -> Iterator[Path]:
+        """A new folder to make a compiled form in, which ``keep`` may take; gone at the end if it did not."""
         made = model_file.parent / MADE_FOLDER
         made.mkdir(mode=0o700, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="making-", dir=made))
+        folder = Path(tempfile.mkdtemp(prefix="making-", dir=made))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def keep(self, model_file: Path, proof: Proof, form: Path | None) -> None:
         """Keeps a proof, with the compiled form in the folder ``form`` where there is one; for good once ``seal``ed."""
@@ -66,10 +71,6 @@ class Proofs:
                 path.chmod(0o444)
         self._held[model_file] = proof
         self._unsealed.add(model_file)
-
-    def drop(self, form: Path) -> None:
-        """Removes a folder that nothing came of."""
-        shutil.rmtree(form, ignore_errors=True)
 
     def known(self, model_file: Path) -> Proof | None:
         """The proof that holds here and now, if there is one; what is damaged is removed."""
@@ -93,12 +94,13 @@ class Proofs:
         shutil.rmtree(self._home(model_file), ignore_errors=True)
 
     def seal(self) -> None:
-        """Makes what was kept since the last time survive a restart and a power cut."""
+        """Makes what was kept since the last time survive a restart and a power cut; lets go of what is gone."""
+        for model_file in [each for each in self._held if not self._home(each).is_dir()]:  # it went with its entry
+            del self._held[model_file]
         while self._unsealed:
             model_file = self._unsealed.pop()
-            home = self._home(model_file)
-            if home.is_dir():
-                _write(home, self._held[model_file])
+            if model_file in self._held:
+                _write(self._home(model_file), self._held[model_file])
 
     def _home(self, model_file: Path) -> Path:
         return model_file.parent / MADE_FOLDER / self._key

@@ -13,11 +13,12 @@ from typing import Any
 from daemon.errors import Rejected
 from daemon.gate.compiling import Compile, why_not_compiled
 from daemon.gate.proofs import Proof, Proofs
-from daemon.gate.tried import LOAD_SECONDS, InProcess
-from daemon.release import Candidate, signature_from
+from daemon.gate.testimony import proof_from
+from daemon.gate.tried import CANDIDATE, LOAD_SECONDS, InProcess
+from daemon.release import Candidate
 from daemon.runtime import EngineOptions, Headroom
 from daemon.trial import Ended, Lost, Overdue, TrialProcess, TrialTerms, WarmParent
-from daemon.trial.proving import COMPILING, LOADING
+from daemon.trial.proving import COMPILING, LOADING, MEASURING
 
 LOG = logging.getLogger("modeldrop.gate")
 
@@ -34,11 +35,12 @@ TRIES = 2
 class TrialSettings:
     """What a trial may take. ``memory_bytes`` None is what is available then, less ``reserve_bytes``.
 
-    ``timeout_seconds`` is for the load and the first run, ``measure_seconds`` for what is measured beyond that.
+    ``timeout_seconds`` is for the load and the first run, ``measure_seconds`` for what is measured beyond that; None is
+    as long as the load took.
     """
 
     timeout_seconds: float
-    measure_seconds: float
+    measure_seconds: float | None
     nice: int
     threads: int
     memory_bytes: int | None
@@ -93,14 +95,12 @@ class Trial:
         """
         why_not = why_not_compiled(candidate, self._settings.compile, self._options)
         if why_not is None:
-            form = self._proofs.folder_for(candidate.path)
             try:
-                return self._prove_once(candidate, form)
+                with self._proofs.making(candidate.path) as form:
+                    return self._prove_once(candidate, form)
             except (_CompilingFailed, OSError) as error:
                 why_not = f"failed: {error}"
                 LOG.warning("the compiled form of %s was not made: %s", candidate.sha256[:8], error)
-            finally:
-                self._proofs.drop(form)
         return self._prove_once(candidate, None, why_not)
 
     def _prove_once(self, candidate: Candidate, form: Path | None, why_not: str = "") -> tuple[Proof, TrialProcess]:
@@ -128,56 +128,59 @@ class Trial:
             "measure_seconds": settings.measure_seconds,
             **self._options_of_trial(),
         }
-        seconds = settings.timeout_seconds + settings.measure_seconds + GRACE_SECONDS
+        measuring = settings.timeout_seconds if settings.measure_seconds is None else settings.measure_seconds
+        seconds = settings.timeout_seconds + measuring + GRACE_SECONDS
         try:
             answer = process.ask(asked, seconds=seconds, doing=LOADING)
         except (Ended, Overdue) as end:
-            if form is not None and end.doing in (LOADING, COMPILING):
+            if form is not None and end.doing in (LOADING, COMPILING, MEASURING):  # the form is what is measured
                 raise _CompilingFailed(str(end)) from None
             raise Rejected(self.name, self._sentence(end)) from None
         if "refused" in answer:
-            if form is not None:
-                raise _CompilingFailed(str(answer["refused"]))
-            raise Rejected(self.name, self._with_memory(str(answer["refused"]), candidate))
+            reason = self._with_memory(str(answer["refused"]), candidate)
+            raise _CompilingFailed(reason) if form is not None else Rejected(self.name, reason)
         return answer
 
     def _kept(self, candidate: Candidate, answer: dict[str, Any], form: Path | None, why_not: str) -> Proof:
-        """The proof that a process's answer makes; the answer may be anything, if a model took the process over."""
-        compiled = answer.get("compiled")
-        form = form if isinstance(compiled, dict) and "failed" not in compiled else None
-        try:
-            proof = Proof(
-                signature=signature_from(answer["signature"]),
-                metadata=dict(answer["metadata"]),
-                trial={
-                    "load_seconds": answer["load_seconds"],
-                    "compiled": _compiled(compiled, why_not),
-                    "memory": answer["memory"],
-                    "runs": answer["runs"],
-                    "batch": answer["batch"],
-                    **({"unguessed": answer["unguessed"]} if answer["unguessed"] else {}),
-                },
-            )
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise Rejected(self.name, "its process gave an answer that cannot be read") from None
+        """The proof that a process's answer makes, kept with the form that was made for it."""
+        proof = proof_from(answer, why_not_compiled=why_not if form is None else None)
         if "unguessed" in proof.trial:
             LOG.warning("the trial of %s proves little: %s", candidate.sha256[:8], proof.trial["unguessed"])
-        self._proofs.keep(candidate.path, proof, form)
+        self._proofs.keep(candidate.path, proof, form if isinstance(proof.trial["compiled"], Mapping) else None)
         return proof
 
     def _start(self, model_file: Path) -> TrialProcess:
-        """A process that has a candidate loaded which was proved before."""
+        """A process that has a candidate loaded which was proved before; raises Rejected, Lost or Interrupted."""
         terms = TrialTerms(memory_bytes=self._memory_bytes(), file_bytes=MOST_LOG_BYTES, nice=self._settings.nice)
         process = self._parent.fork(terms, self._meanwhile)
         try:
-            asked = {"do": "load", "as": "candidate", **self._loading(model_file)}
-            answer = process.ask(asked, seconds=LOAD_SECONDS, doing=LOADING)
-            if "refused" in answer:
-                raise Rejected(self.name, str(answer["refused"]))
+            self._load(process, model_file)
         except BaseException:
             process.close()
             raise
         return process
+
+    def _load(self, process: TrialProcess, model_file: Path) -> None:
+        """Loads the candidate as the daemon will; as it came, if its compiled form does not load."""
+        loading = self._loading(model_file)
+        refusal = self._refusal(process, loading)
+        if refusal and loading["saved"]:
+            LOG.warning("a compiled form did not load, so the model is loaded as it came: %s", refusal)
+            self._proofs.distrust(model_file)
+            refusal = self._refusal(process, {**loading, "path": str(model_file), "saved": False})
+        if refusal:
+            raise Rejected(self.name, refusal)
+
+    def _refusal(self, process: TrialProcess, loading: Mapping[str, object]) -> str:
+        """Why what is known to load does not; empty where it does."""
+        try:
+            asked = {"do": "load", "as": CANDIDATE, **loading}
+            answer = process.ask(asked, seconds=LOAD_SECONDS, doing="it was loaded again")
+        except Ended as end:
+            raise Rejected(self.name, str(end)) from None
+        except Overdue as end:
+            raise Rejected(self.name, f"no answer within {LOAD_SECONDS:g} seconds while {end.doing}") from None
+        return str(answer.get("refused", ""))
 
     def _loading(self, model_file: Path) -> Mapping[str, object]:
         form = self._proofs.form_of(model_file)
@@ -213,9 +216,3 @@ class Trial:
 
 class _CompilingFailed(Exception):
     """The candidate did not come through while it was compiled; that may not be its own fault."""
-
-
-def _compiled(answer: object, why_not: str) -> str | Mapping[str, object]:
-    if not isinstance(answer, dict):
-        return why_not
-    return f"failed: {answer['failed']}" if "failed" in answer else {"load_seconds": answer.get("load_seconds")}

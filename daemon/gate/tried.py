@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from daemon.errors import Rejected
 from daemon.gate.proofs import Proof
+from daemon.gate.testimony import unreadable
 from daemon.runtime import Array, Output
 from daemon.trial import Ended, Lost, Overdue, TrialProcess
 
@@ -14,6 +15,8 @@ GRACE_SECONDS = 1.0
 """Beyond a run's own deadline, after which its process counts as hung."""
 LOAD_SECONDS = 60.0
 """For what is known to load."""
+CANDIDATE = "candidate"
+LOADING_ANOTHER = "another model was loaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Tried(Protocol):
     def proof(self) -> Proof:
         """What it showed of itself."""
 
-    def run(self, inputs: Mapping[str, Array], *, timeout_seconds: float, on: str = "candidate") -> Ran:
+    def run(self, inputs: Mapping[str, Array], *, timeout_seconds: float, on: str = CANDIDATE) -> Ran:
         """One run of the candidate, or of the other model that was ``load``ed."""
 
     def load(self, name: str, model_file: Path) -> None:
@@ -62,20 +65,34 @@ class InProcess:
         self._start = start
         self._loading = loading
         self._process = running
+        self._others: dict[str, Path] = {}  # loaded beside the candidate, and again where it is started again
 
-    def run(self, inputs: Mapping[str, Array], *, timeout_seconds: float, on: str = "candidate") -> Ran:
+    def run(self, inputs: Mapping[str, Array], *, timeout_seconds: float, on: str = CANDIDATE) -> Ran:
         asked = {"do": "run", "on": on, "inputs": dict(inputs), "seconds": timeout_seconds}
         answer = self._ask(asked, timeout_seconds + GRACE_SECONDS, "it ran on an example")
         if "failed" in answer:
             return Ran([], failed=str(answer["failed"]), reason=str(answer.get("reason", "")))
-        return Ran(list(answer["outputs"]), float(answer["seconds"]))
+        try:
+            ran = Ran(list(answer["outputs"]), float(answer["seconds"]))
+        except (KeyError, TypeError, ValueError):
+            raise unreadable() from None
+        if on == CANDIDATE and len(ran.outputs) != len(self.proof.signature.outputs):
+            raise unreadable()
+        return ran
 
     def load(self, name: str, model_file: Path) -> None:
-        self._ask({"do": "load", "as": name, **self._loading(model_file)}, LOAD_SECONDS, "another model was loaded")
+        self._ask(self._load_of(name, model_file), LOAD_SECONDS, LOADING_ANOTHER)
+        self._others[name] = model_file
 
     def read_test_data(self, folder: Path) -> tuple[dict[str, Array], dict[str, Output]]:
         answer = self._ask({"do": "read", "folder": str(folder)}, LOAD_SECONDS, "its test data was read")
-        return dict(answer["inputs"]), dict(answer["outputs"])
+        try:
+            inputs, outputs = dict(answer["inputs"]), dict(answer["outputs"])
+        except (KeyError, TypeError, ValueError):
+            raise unreadable() from None
+        if not outputs.keys() <= {spec.name for spec in self.proof.signature.outputs}:
+            raise unreadable()
+        return inputs, outputs
 
     def close(self) -> None:
         """Ends the process, if there is one."""
@@ -85,13 +102,8 @@ class InProcess:
 
     def _ask(self, asked: Mapping[str, object], seconds: float, doing: str) -> dict[str, Any]:
         for is_last in (False, True):
-            if self._process is None:
-                self._process = self._start()
             try:
-                answer = self._process.ask(asked, seconds=seconds, doing=doing)
-                if "refused" in answer:
-                    raise Rejected("golden" if asked["do"] == "read" else "trial", str(answer["refused"]))
-                return answer
+                answer = self._started().ask(asked, seconds=seconds, doing=doing)
             except Ended as end:
                 self.close()
                 raise Rejected("trial", str(end)) from None
@@ -102,4 +114,19 @@ class InProcess:
                 self.close()
                 if is_last:
                     raise Rejected("trial", f"its process was lost twice while {doing}") from None
+                continue
+            if "refused" in answer:
+                raise Rejected("golden" if asked["do"] == "read" else "trial", str(answer["refused"]))
+            return answer
         raise AssertionError("unreachable")
+
+    def _started(self) -> TrialProcess:
+        """The process, with everything loaded that is to be run in it."""
+        if self._process is None:
+            self._process = self._start()
+            for name, model_file in self._others.items():
+                self._process.ask(self._load_of(name, model_file), seconds=LOAD_SECONDS, doing=LOADING_ANOTHER)
+        return self._process
+
+    def _load_of(self, name: str, model_file: Path) -> Mapping[str, object]:
+        return {"do": "load", "as": name, **self._loading(model_file)}

@@ -174,11 +174,12 @@ def _preferences(providers: tuple[str, ...]) -> list[list[str]]:
 
 
 def _processor(cpuinfo: Path) -> list[str]:
-    """What the first processor says of its kind and its instructions; sorted, as the order means nothing."""
+    """What the first processor says of its kind and its instructions; lines and words sorted, as no order matters."""
     try:
         first = cpuinfo.read_text(encoding="utf-8", errors="replace").split("\n\n", 1)[0]
     except OSError:
         return []
     wanted = ("vendor_id", "cpu family", "model", "model name", "flags", "Features", "CPU part", "CPU implementer")
     pairs = (line.partition(":") for line in first.splitlines())
-    return sorted(f"{name.strip()}={' '.join(value.split())}" for name, _, value in pairs if name.strip() in wanted)
+    known = ((name.strip(), sorted(value.split())) for name, _, value in pairs)
+    return sorted(f"{name}={' '.join(words)}" for name, words in known if name in wanted)

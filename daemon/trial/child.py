@@ -22,7 +22,7 @@ from daemon.trial.testdata import read_test_data
 from daemon.trial.wire import Closed, Late, Nonsense, Wire
 
 SECOND_FAULT = 3
-"""The exit code where this process cannot go on: the daemon hung up, or sent what it should not."""
+"""The exit code where this process cannot go on, but for the daemon's hanging up or sending what is no message: 0."""
 
 
 class Child:

@@ -39,8 +39,11 @@ def measured(
     runs: list[dict[str, object]] = [{"batch": 1, "seconds": single}]
     if (reason := _why_not(engine.signature, inputs)) is not None:
         return {"runs": runs if _is_single(inputs) else [], "batch": _unknown(reason)}
-    rows = [dict(inputs), *(alike(engine.signature, inputs, seed=seed) for seed in range(1, ROWS))]
-    batch = _compare(watch, rows, runs, single)
+    try:
+        rows = [dict(inputs), *(alike(engine.signature, inputs, seed=seed) for seed in range(1, ROWS))]
+        batch = _compare(watch, rows, runs, single)
+    except MemoryError:  # of this process's own; a model may serve that takes one row at a time
+        batch = _unknown("there was no memory for a batch")
     return {"runs": runs, "batch": batch}
 
 
@@ -49,10 +52,10 @@ def _compare(
 ) -> dict[str, object]:
     """Runs the batches while there is time; adds to ``runs``."""
     alone: list[list[Output]] = []
-    worst = 0.0
+    worst, half = 0.0, single
     for size in SIZES:
         distinct = min(size, ROWS)
-        if not watch.has_time_for((distinct - len(alone) + size) * single):
+        if not watch.has_time_for((distinct - len(alone)) * single + 2 * half):
             break
         for row in rows[len(alone) : distinct]:
             outputs = watch.run(row)
@@ -68,7 +71,8 @@ def _compare(
         if gap is None:
             return {"equals_single": False, "reason": f"a batch of {size} gives other outputs than its rows alone"}
         worst = max(worst, gap)
-        runs.append({"batch": size, "seconds": watch.median(stacked) or watch.last_seconds})
+        half = watch.last_seconds if watch.last_seconds >= LONG_SECONDS else watch.median(stacked) or watch.last_seconds
+        runs.append({"batch": size, "seconds": half})
     if len(runs) == 1:
         return _unknown("there was no time for a batch (gate.trial.measure_ms)")
     return {"equals_single": True, "max_difference": worst}
@@ -147,10 +151,11 @@ def _gap_of_arrays(outputs: Array, parts: Sequence[Array]) -> float | None:
     rows = np.concatenate(parts)
     if outputs.dtype.kind != "f":
         return 0.0 if bool((outputs == rows).all()) else None
+    outputs, rows = outputs.astype(np.float64), rows.astype(np.float64)
     if not np.allclose(outputs, rows, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True):
         return None
-    gaps = np.abs(outputs.astype(np.float64) - rows.astype(np.float64))
-    return float(np.nanmax(gaps, initial=0.0)) if gaps.size else 0.0
+    finite = np.isfinite(rows)
+    return float(np.max(np.abs(outputs[finite] - rows[finite]), initial=0.0))
 
 
 def _unknown(reason: str) -> dict[str, object]:

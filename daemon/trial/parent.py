@@ -149,4 +149,4 @@ class WarmParent:
 def _environment() -> dict[str, str]:
     """What a trial needs to run, and nothing else: the daemon's own environment may hold its tokens."""
     kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
-    return {**kept, **_TUNED, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return {**kept, **_TUNED, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}

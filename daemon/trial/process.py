@@ -47,10 +47,10 @@ class TrialProcess:
         self, sock: socket.socket, pid: int, pidfd: int, control: socket.socket, meanwhile: Callable[[], None]
     ) -> None:
         self._wire = Wire(sock, meanwhile)
+        self._meanwhile = meanwhile
         self.pid = pid
         self._pidfd = pidfd
         self._control = control
-        self._status: int | None = None
 
     def ask(self, what: Mapping[str, object], *, seconds: float, doing: str) -> dict[str, Any]:
         """The answer to ``what``, within ``seconds``; ``doing`` says in a clause what is asked, for the errors.
@@ -61,13 +61,15 @@ class TrialProcess:
         due = time.monotonic() + seconds
         try:
             self._wire.send(dict(what), seconds=seconds)
-            while True:
-                answer = self._wire.receive(seconds=due - time.monotonic())
+            while (left := due - time.monotonic()) > 0:
+                answer = self._wire.receive(seconds=left)
                 if not isinstance(answer, dict):
                     raise Nonsense("no mapping")
                 if "doing" not in answer:
                     return answer
                 doing = str(answer["doing"])[:200]
+                self._meanwhile()  # one that talks all the time leaves the wire nothing to wait for
+            raise Late
         except Late:
             raise Overdue(doing) from None
         except Nonsense as error:
@@ -88,18 +90,21 @@ class TrialProcess:
             os.close(pidfd)
 
     def _how_it_ended(self) -> str:
-        """A clause for the status that the warm parent tells; raises Lost when it tells none."""
+        """A clause for the status that the warm parent tells; raises Lost, or Interrupted, when it tells none."""
         due = time.monotonic() + REAP_SECONDS
         while (left := due - time.monotonic()) > 0:
             try:
                 self._control.settimeout(left)
                 message = self._control.recv(MOST_BYTES)
+            except TimeoutError:
+                return "its process hung up"
             except OSError:
                 break
             if not message:
                 break
             if message.startswith(f"ended {self.pid} ".encode()):
                 return _clause(int(message.split()[2]))
+        self._meanwhile()  # it may be that the daemon stops
         raise Lost
 
 

@@ -24,17 +24,21 @@ COMPILING = "its compiled form was proved"
 MEASURING = "it was measured"
 
 
+LEAST_MEASURE_SECONDS = 0.05
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """What to prove: the model at ``path``, which is saved into ``save_to`` where that is given.
 
-    ``timeout_seconds`` is for the load and the first run, ``measure_seconds`` for what is measured beyond it.
+    ``timeout_seconds`` is for the load and the first run, ``measure_seconds`` for what is measured beyond it; None is
+    as long as the load took, since that is what a deploy of such a model waits for anyway.
     """
 
     path: Path
     save_to: Path | None
     timeout_seconds: float
-    measure_seconds: float
+    measure_seconds: float | None
 
 
 def prove(
@@ -67,7 +71,8 @@ def prove(
         "peak_bytes": max(0, status_bytes("VmHWM") - start_bytes),
         "resident_bytes": max(0, _settled_bytes() - start_bytes),
     }
-    found |= measured(engine, first.inputs, ran_seconds=ran_seconds, seconds=job.measure_seconds)
+    budget = max(LEAST_MEASURE_SECONDS, load_seconds) if job.measure_seconds is None else job.measure_seconds
+    found |= measured(engine, first.inputs, ran_seconds=ran_seconds, seconds=budget)
     return engine, found
 
 

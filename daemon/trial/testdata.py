@@ -4,9 +4,11 @@ Source: the onnx repository's ``docs/OnnxBackendTest.md``; each file is a Tensor
 OptionalProto where the model's input or output is one. The onnx package reads them, and is imported only here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from daemon.errors import Rejected
 from daemon.release import Signature, TensorSpec
@@ -52,9 +54,23 @@ def _read(path: Path, spec: TensorSpec) -> tuple[str, Any]:
     )
     try:
         message = kind.FromString(path.read_bytes())
+        if _lies_elsewhere(message):  # anywhere, and what is expected is told where it is missed
+            raise ValueError("its values lie in another file, expected them in it")
         value = convert(message)
+        if spec.dtype == "bfloat16":
+            value = value.astype("float32")
+        if isinstance(value, np.ndarray) and value.dtype.kind not in "biufO":
+            raise ValueError(f"it holds {value.dtype}")
     except Exception as error:
         raise Rejected("golden", f"{path.parent.name}/{path.name} cannot be read as {spec.dtype}: {error}") from None
-    if spec.dtype == "bfloat16":
-        value = value.astype("float32")
     return message.name, value
+
+
+def _lies_elsewhere(message: Any) -> bool:
+    """Whether a tensor in a message of onnx.proto names a file that its values are in."""
+    import onnx
+
+    if isinstance(message, onnx.TensorProto):
+        return message.data_location == onnx.TensorProto.EXTERNAL
+    parts = [value for field, value in message.ListFields() if field.message_type is not None]
+    return any(_lies_elsewhere(each) for part in parts for each in (part if isinstance(part, Iterable) else [part]))

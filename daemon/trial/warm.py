@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -39,7 +40,7 @@ def main(control: socket.socket) -> NoReturn:
     while True:
         ready = select.select([control.fileno(), *running], [], [])[0]
         for pidfd in [pidfd for pidfd in running if pidfd in ready]:
-            _tell_end(control, running.pop(pidfd), pidfd)
+            _tell_end(control, running.pop(pidfd), pidfd, running.values())
         if control.fileno() in ready:
             pidfd, pid = _fork(control)
             running[pidfd] = pid
@@ -62,24 +63,29 @@ def _fork(control: socket.socket) -> tuple[int, int]:
     return pidfd, pid
 
 
-def _tell_end(control: socket.socket, pid: int, pidfd: int) -> None:
+def _tell_end(control: socket.socket, pid: int, pidfd: int, others: Collection[int]) -> None:
     os.close(pidfd)
     with suppress(OSError):
         os.killpg(pid, signal.SIGKILL)  # it still has its number: nobody has waited for it yet
     _, status = os.waitpid(pid, 0)
-    _end_children()
+    _end_children(but=others)
     with suppress(OSError):
         control.send(f"ended {pid} {status}".encode())
 
 
-def _end_children() -> None:
-    """Kills and waits for every child, those that came here as orphans too."""
-    while pids := Path("/proc/self/task").joinpath(str(os.getpid()), "children").read_text(encoding="ascii").split():
-        for pid in map(int, pids):
+def _end_children(*, but: Collection[int] = ()) -> None:
+    """Kills and waits for every child, those that came here as orphans too, but for other trials' processes."""
+    while pids := _children() - set(but):
+        for pid in pids:
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+
+
+def _children() -> set[int]:
+    listed = Path("/proc/self/task").joinpath(str(os.getpid()), "children").read_text(encoding="ascii")
+    return set(map(int, listed.split()))
 
 
 if __name__ == "__main__":

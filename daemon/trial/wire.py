@@ -21,7 +21,7 @@ import numpy as np
 
 from daemon.runtime import Array
 
-MOST_JSON_BYTES = 256 << 20
+MOST_JSON_BYTES = 32 << 20
 MOST_BLOB_BYTES = 2 << 30
 """Of all arrays in one message."""
 TICK_SECONDS = 0.02
@@ -79,7 +79,7 @@ class Wire:
             if any(each < 0 for each in lengths) or sum(lengths) > MOST_BLOB_BYTES:
                 raise Nonsense(f"arrays of {sum(lengths)} bytes")
             return _unpacked(message["value"], [self._pull(each, due) for each in lengths])
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
             raise Nonsense(f"a message that cannot be read: {type(error).__name__}") from error
 
     def close(self) -> None:
@@ -154,6 +154,8 @@ def _unpacked(value: Any, blobs: Sequence[bytearray]) -> Any:
         return {_unpacked(key, blobs): _unpacked(item, blobs) for key, item in value["map"]}
     if "strings" in value:
         shape, texts = value["strings"]
+        if not all(isinstance(text, str) for text in texts):
+            raise Nonsense("strings that are none")
         strings = np.empty(len(texts), dtype=object)
         strings[:] = texts
         return strings.reshape(shape)
