@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from daemon.config import GateSection, ProbationSection, Settings
+from daemon.config import Settings
 from daemon.deployer import Deployer
 from daemon.errors import StartupError
 from daemon.gate import (
@@ -44,6 +44,7 @@ from daemon.runtime import (
     runtime_versions,
     saved_key,
 )
+from daemon.sections import GateSection, ProbationSection
 from daemon.trial import WarmParent
 
 MIB = 1 << 20

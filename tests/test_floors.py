@@ -32,6 +32,7 @@ FLOORS: dict[str, int] = {
     "daemon.intake": 1,
     "daemon.config": 1,
     "daemon.configfile": 1,
+    "daemon.sections": 1,
     "daemon.log": 1,
     "daemon.errors": 0,
     "daemon.release": 0,
@@ -41,6 +42,7 @@ FLOORS: dict[str, int] = {
 
 LEANS_ON = {
     ("daemon.config", "daemon.configfile"),
+    ("daemon.config", "daemon.sections"),
     ("daemon.running", "daemon.assembly"),
     ("daemon.running", "daemon.lifecycle"),
     ("daemon.assembly", "daemon.lifecycle"),
