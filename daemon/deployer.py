@@ -82,9 +82,9 @@ class Deployer:
         """
         return self._enter(model, lambda: self._deploy(self._way_back(model, version, forced=forced)))
 
-    def rehearse_rollback(self, model: str, version: int | None) -> "Future[Rehearsal]":
+    def rehearse_rollback(self, model: str, version: int | None, *, forced: bool = False) -> "Future[Rehearsal]":
         """What would become of a rollback; raises as ``rollback`` does."""
-        return self._enter(model, lambda: self._rehearse(self._way_back(model, version, forced=False)))
+        return self._enter(model, lambda: self._rehearse(self._way_back(model, version, forced=forced)))
 
     def unload(self, model: str) -> "Future[Release]":
         """Stops serving ``model`` until something is loaded or deployed for it; the future raises UnknownModel."""

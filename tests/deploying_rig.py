@@ -1,6 +1,6 @@
 """A deployer with a real store and journal in folders of their own, and a fake loader; and folders to deploy from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from daemon.lane.prepare import Preparation
 from daemon.lane.probation import Probation, ProbationTerms
 from daemon.lane.succession import Succession
 from daemon.release import Event
-from daemon.runtime import Engine
+from daemon.runtime import Array, Engine
 from tests.fakes import WAIT_SECONDS, FakeLoader, FakeTrial
 
 TERMS = ProbationTerms(seconds=60, max_error_rate=0.05, min_requests=20, non_finite="warn", keep_previous=False)
@@ -47,6 +47,7 @@ class DeployingRig:
     tried_checks: Sequence[TriedCheck] = (Relapse(), SignatureCheck("warn"))
     probation_terms: ProbationTerms = TERMS
     has_room: Callable[[], bool] = lambda: True
+    recent: Callable[[str], Sequence[Mapping[str, Array]]] = lambda _: ()
 
     def __post_init__(self) -> None:
         self._undo = ExitStack()
@@ -60,14 +61,20 @@ class DeployingRig:
         self.ring = RequestRing(most=64, per_second=1000, most_bytes=1 << 20)
         gate = Gate(self.checks, self.trying or self.trial, self.tried_checks)
         self.adoption = Adoption(
-            self.holder, self.store.root, self.loader or self.load, recent=lambda _: [], timeout_seconds=5
+            self.holder, self.store.root, self.loader or self.load, recent=self.recent, timeout_seconds=5
         )
+        self.probation = Probation(self.probation_terms, has_room=lambda: self.has_room())
         housekeeping = Housekeeping(
-            self.holder, self.store, self.journal, self.adoption, seal=lambda: None, keep=self.keep
+            self.holder,
+            self.store,
+            self.journal,
+            self.adoption,
+            seal=lambda: None,
+            fallbacks=self.probation.fallbacks,
+            keep=self.keep,
         )
         lane = Lane(housekeeping.tidy)
         self.trial.meanwhile = lane.run_urgent
-        self.probation = Probation(self.probation_terms, has_room=lambda: self.has_room())
         succession = Succession(lane, self.holder, self.journal, self.adoption, self.probation, housekeeping)
         self.probation.start(succession.give_up)
         self.deployer = Deployer(
@@ -78,7 +85,7 @@ class DeployingRig:
             preparation=Preparation(self.store, gate, self.journal, expect_size=lambda _: None),
             adoption=self.adoption,
             succession=succession,
-            end_trials=self.trial.let_go.set,
+            end_trials=self.trial.end,
         )
         self._undo.callback(self.deployer.stop)
         self._undo.callback(self.load.let_go.set)

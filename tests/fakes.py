@@ -14,6 +14,7 @@ from daemon.gate import Proof
 from daemon.gate.tried import Ran
 from daemon.release import Candidate, Release, Signature, TensorSpec
 from daemon.runtime import Array, Engine, Output, first_run
+from daemon.trial import Interrupted
 
 SIGNATURE = Signature(
     inputs=(TensorSpec("input", "float32", ("batch", 2)),), outputs=(TensorSpec("output", "float32", ("batch", 1)),)
@@ -37,21 +38,29 @@ def release_of(version: int = 1, model: str = "default", *, sha256: str = "") ->
 
 
 class FakeEngine:
-    """Answers every run with ``value``; a run after ``close`` fails the test that asked for it."""
+    """Answers every run with ``value``; a run after ``close`` fails the test that asked for it.
+
+    From the run on whose number is ``fails_from``, every run fails.
+    """
 
     def __init__(self, value: float = 0.0) -> None:
         self.signature = SIGNATURE
         self.metadata: Mapping[str, object] = {"producer": "tests"}
         self.value = value
         self.runs = 0
+        self.fails_from = 1_000_000
+        self.closes = 0
         self.closed = threading.Event()
 
     def run(self, inputs: Mapping[str, np.ndarray[Any, Any]], *, timeout_seconds: float) -> list[Output]:
         assert not self.closed.is_set(), "run after close"
         self.runs += 1
+        if self.runs >= self.fails_from:
+            raise InferenceFailed("an operator gave up")
         return [np.full((len(inputs["input"]), 1), self.value, np.float32)]
 
     def close(self) -> None:
+        self.closes += 1
         self.closed.set()
 
 
@@ -75,10 +84,41 @@ class FakeTried:
         raise Rejected("golden", f"there is no test data in {folder.name}")
 
 
-class FakeTrial:
-    """Proves every file that holds a number, and refuses every other.
+class ScriptedTried(FakeTried):
+    """A candidate that answers each run by ``answer``, which may raise what an engine or a trial's process would.
 
-    While ``held`` is set, a trial says so by ``begun`` and waits for ``let_go``, looking after ``meanwhile``.
+    ``live`` answers in the same way for the release that serves, once it is loaded beside. ``seconds`` is what a run
+    of each is said to take, ``test_data`` what ONNX's folders hold by their names.
+    """
+
+    def __init__(self, answer: Callable[[Mapping[str, Array]], list[Output]], signature: Signature = SIGNATURE) -> None:
+        super().__init__(signature=signature)
+        self.answer = answer
+        self.live: Callable[[Mapping[str, Array]], list[Output]] = lambda _: []
+        self.seconds = {"candidate": 0.001, "live": 0.001}
+        self.test_data: dict[str, tuple[dict[str, Array], dict[str, Output]]] = {}
+        self.ran_on: list[str] = []
+
+    def run(self, inputs: Mapping[str, Array], *, timeout_seconds: float, on: str = "candidate") -> Ran:
+        self.ran.append(inputs)
+        self.ran_on.append(on)
+        try:
+            outputs = self.answer(inputs) if on == "candidate" else self.live(inputs)
+        except (InvalidInput, InferenceFailed, RunTimeout) as error:
+            return Ran([], failed=type(error).__name__, reason=str(error))
+        return Ran(outputs, self.seconds[on])
+
+    def read_test_data(self, folder: Path) -> tuple[dict[str, Array], dict[str, Output]]:
+        if folder.name not in self.test_data:
+            return super().read_test_data(folder)
+        return self.test_data[folder.name]
+
+
+class FakeTrial:
+    """Proves every file that holds a number, and refuses every other, and those whose content is in ``refuses``.
+
+    While ``held`` is set, a trial says so by ``begun`` and waits for ``let_go``, looking after ``meanwhile``; it is
+    interrupted by ``end``.
     """
 
     name = "trial"
@@ -90,6 +130,13 @@ class FakeTrial:
         self.let_go = threading.Event()
         self.meanwhile: Callable[[], None] = lambda: None
         self.signature = SIGNATURE
+        self.refuses: dict[str, str] = {}
+        self._is_ending = False
+
+    def end(self) -> None:
+        """The daemon stops."""
+        self._is_ending = True
+        self.let_go.set()
 
     @contextmanager
     def of(self, candidate: Candidate) -> Iterator[FakeTried]:
@@ -100,8 +147,13 @@ class FakeTrial:
             while not self.let_go.wait(0.005):
                 assert time.monotonic() < due
                 self.meanwhile()
+        if self._is_ending:
+            raise Interrupted
+        content = candidate.path.read_text()
+        if content in self.refuses:
+            raise Rejected("trial", self.refuses[content])
         try:
-            value = float(candidate.path.read_text())
+            value = float(content)
         except ValueError:
             raise Rejected("trial", "it holds no number") from None
         yield FakeTried(value, self.signature)

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from daemon.errors import Rejected
-from daemon.gate import Report
+from daemon.errors import BreakingSignature, Rejected
+from daemon.gate import Report, Verdict
 from daemon.lane import Stages, StoredSource, Wish, announcements
 from daemon.release import Event
 from tests.fakes import release_of
@@ -76,3 +76,61 @@ def test_lost_is_a_rejection_by_the_store_with_what_was_wrong_with_each() -> Non
         "store",
         "version 2: gone; version 1: gone",
     )
+
+
+def report_of(*verdicts: Verdict) -> Report:
+    return Report(verdicts, None, frozenset({"signature", "golden", "replay"}))
+
+
+CHANGED = Verdict("signature", 0.1, None, {"changed": "against version 3: output 'z' is new", "breaking": False})
+REPLAYED = Verdict("replay", 0.1, None, {"requests": 64, "max_abs": 0.5})
+MISSED = Verdict("golden", 0.1, Rejected("golden", "differs by 2", {"checked": 7}), {"checked": 7})
+
+
+def test_live_tells_what_of_the_signature_changed_and_how_far_answers_drifted() -> None:
+    (event,) = announcements.live(WISH, NEW, OLD, STAGES, report_of(CHANGED, REPLAYED))
+    assert event.detail == {
+        "changed": "against version 3: output 'z' is new",
+        "replay": {"requests": 64, "max_abs": 0.5},
+    }
+
+
+def test_live_that_was_forced_lists_what_it_would_have_failed() -> None:
+    (event,) = announcements.live(replace(WISH, forced=True), NEW, OLD, STAGES, report_of(CHANGED, MISSED))
+    assert event.detail == {
+        "changed": "against version 3: output 'z' is new",
+        "forced": ["golden: differs by 2"],
+    }
+
+
+def test_live_that_was_forced_in_vain_says_so() -> None:
+    (event,) = announcements.live(replace(WISH, forced=True), NEW, OLD, STAGES, REPORT)
+    assert event.detail == {"forced": []}
+
+
+def test_rejected_carries_what_its_check_found_and_what_else_would_have_refused() -> None:
+    refusal = BreakingSignature("output 'y' is gone", {"changed": "output 'y' is gone; output 'z' is new"})
+    report = report_of(Verdict("signature", 0.1, refusal, refusal.detail), MISSED, REPLAYED)
+    event = announcements.rejected(WISH, "e" * 64, refusal, STAGES, report)
+    assert (event.check, event.reason) == ("signature", "output 'y' is gone")
+    assert event.detail == {
+        "changed": "output 'y' is gone; output 'z' is new",
+        "also": ["golden: differs by 2"],
+    }
+
+
+def test_rejected_by_one_check_alone_has_nothing_else_to_tell() -> None:
+    assert MISSED.refusal is not None
+    event = announcements.rejected(WISH, "e" * 64, MISSED.refusal, STAGES, report_of(CHANGED, MISSED))
+    assert event.detail == {"checked": 7}
+
+
+def test_given_up_is_told_by_the_step_back_and_what_serves_again() -> None:
+    again = replace(NEW, version=5, cause="probation", instead_of=4)
+    step, live = announcements.given_up(again, NEW, "9 of 20 requests failed", STAGES)
+    assert identity(step) == ("rolled_back", "default", 5, again.sha256, again.model_path)
+    assert identity(live) == ("live", "default", 5, again.sha256, again.model_path)
+    assert (step.cause, live.cause) == ("probation", "probation")
+    assert step.reason == "version 4 failed its probation: 9 of 20 requests failed"
+    assert step.detail == {"from_version": 4, "from_sha256": NEW.sha256}
+    assert live.seconds is not None

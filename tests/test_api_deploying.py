@@ -5,14 +5,17 @@ import hashlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from werkzeug.test import TestResponse
 
 from daemon.errors import SourceChanged
+from daemon.gate import Relapse, SignatureCheck
 from daemon.intake.store import Store
 from daemon.release import Event
-from tests.onnx_models import constant_model, external
+from tests.onnx_models import constant_model, external, failing, single_row_of_ten
 from tests.web_rig import LIMIT_BYTES, WebRig
 
 
@@ -391,3 +394,279 @@ def test_every_request_after_an_update_is_answered_by_it_or_a_newer_one(rig: Web
         thread.join()
     assert faults == []
     assert answered[-1] == 15
+
+
+COMPATIBLE = (Relapse(), SignatureCheck("compatible"))
+"""The checks after the trial, of those who have clients to lose."""
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[WebRig]:
+    """Version 1 of a model of ten inputs serves, and one of eleven lies beside it: ``wide.onnx``."""
+    with WebRig(tmp_path, tried_checks=COMPATIBLE) as rig:
+        rig.update(1)
+        constant_model(rig.drop / "wide.onnx", 2, inputs=11)
+        yield rig
+
+
+def wide_bytes(rig: WebRig) -> bytes:
+    return (rig.drop / "wide.onnx").read_bytes()
+
+
+NARROWER = (
+    "against version 1: input 'input' has the shape [batch, 11], had [batch, 10]; give it a folder of its own if it is "
+    "another model, or deploy it with force (gate.signature is compatible)"
+)
+
+
+def test_breaking_update_is_409_with_check_and_reason_and_leaves_what_serves(strict: WebRig) -> None:
+    answer = strict.post("/update_model", {"model_path": "wide.onnx"})
+    assert refused(answer) == (409, "breaking_signature")
+    value = answer.get_json()
+    assert (value["check"], value["reason"]) == ("signature", NARROWER)
+    assert value["error"] == f"the candidate was rejected: {NARROWER}"
+    assert serving(strict) == (1, 1)
+    event = strict.journal.events(limit=100)[-1]
+    assert (event.event, event.check, event.reason) == ("rejected", "signature", NARROWER)
+
+
+def test_breaking_upload_is_409(strict: WebRig) -> None:
+    answer = strict.put("/models/default/upload", wide_bytes(strict))
+    assert refused(answer) == (409, "breaking_signature")
+    assert answer.get_json()["reason"] == NARROWER
+    assert serving(strict) == (1, 1)
+
+
+def test_breaking_rollback_is_409_unless_it_is_forced(strict: WebRig) -> None:
+    strict.post("/update_model", {"model_path": "wide.onnx", "force": True})
+    answer = strict.post("/models/default/rollback")
+    assert refused(answer) == (409, "breaking_signature")
+    assert answer.get_json()["check"] == "signature"
+    forced = strict.post("/models/default/rollback", {"force": True})
+    assert (forced.status_code, forced.get_json()["version"]) == (200, 3)
+    assert serving(strict) == (3, 1)
+
+
+def test_forced_update_deploys_and_the_event_says_what_it_would_have_failed(strict: WebRig) -> None:
+    answer = strict.post("/update_model", {"model_path": "wide.onnx", "force": True})
+    assert (answer.status_code, answer.get_json()["outcome"]) == (200, "live")
+    live = strict.journal.events(limit=100)[-2]
+    assert (live.event, live.version) == ("live", 2)
+    assert live.detail["forced"] == [f"signature: {NARROWER}"]
+
+
+@pytest.mark.parametrize("word", ["true", "1", "True"])
+def test_forced_upload_deploys(strict: WebRig, word: str) -> None:
+    answer = strict.put(f"/models/default/upload?force={word}", wide_bytes(strict))
+    assert (answer.status_code, answer.get_json()["version"]) == (200, 2)
+
+
+@pytest.mark.parametrize("word", ["false", "0", "FALSE"])
+def test_upload_that_says_that_it_is_not_forced_is_not(strict: WebRig, word: str) -> None:
+    answer = strict.put(f"/models/default/upload?force={word}&dry_run={word}", wide_bytes(strict))
+    assert refused(answer) == (409, "breaking_signature")
+
+
+def test_force_does_not_pass_what_is_no_model(strict: WebRig) -> None:
+    (strict.drop / "bad.onnx").write_bytes(b"<html>")
+    check, _ = rejected(strict.post("/update_model", {"model_path": "bad.onnx", "force": True}))
+    assert check == "structure"
+    assert serving(strict) == (1, 1)
+
+
+def test_force_that_was_not_needed_is_told_as_such(rig: WebRig) -> None:
+    rig.model_file(1)
+    rig.post("/update_model", {"model_path": "1.onnx", "force": True})
+    assert rig.journal.events()[0].detail == {"forced": []}
+
+
+@pytest.mark.parametrize("name", ["force", "dry_run"])
+@pytest.mark.parametrize("value", ["true", 1, 0, None, [], {}])
+def test_switch_that_is_not_true_or_false_is_400(rig: WebRig, name: str, value: object) -> None:
+    rig.update(1)
+    rig.update(2)
+    before = names(rig)
+    for path, body in (("/update_model", {"model_path": "1.onnx"}), ("/models/default/rollback", {})):
+        answer = rig.post(path, {**body, name: value})
+        assert refused(answer) == (400, "bad_request")
+        assert answer.get_json()["error"].startswith(f"{name}: expected true or false, found ")
+    assert names(rig) == before
+
+
+@pytest.mark.parametrize("name", ["force", "dry_run"])
+@pytest.mark.parametrize("word", ["", "yes", "2", "true,true"])
+def test_switch_in_a_query_that_is_not_true_or_false_is_400(rig: WebRig, name: str, word: str) -> None:
+    answer = rig.put(f"/models/default/upload?{name}={word}", bytes_of(rig, 1))
+    assert refused(answer) == (400, "bad_request")
+    assert answer.get_json()["error"] == f"{name}: expected true or false, found {word!r}"
+    assert names(rig) == []
+
+
+def checks(value: dict[str, Any]) -> list[tuple[str, bool]]:
+    """Every check of a report, and whether it was passed; each has its seconds."""
+    assert all(isinstance(row["seconds"], float) and row["seconds"] >= 0 for row in value["checks"])
+    return [(row["check"], row["passed"]) for row in value["checks"]]
+
+
+PASSED = [(name, True) for name in ("integrity", "structure", "trial", "probation", "signature")]
+
+
+def expect_nothing_changed(rig: WebRig, before: list[str]) -> None:
+    """No event, no release, and no bytes beyond those that serve."""
+    rig.settle()
+    release = rig.holder.release_of("default")
+    assert names(rig) == before
+    assert rig.lower.store.entries() == ({release.sha256} if release else set())
+    assert [each.version for each in rig.journal.releases("default")] == ([release.version] if release else [])
+
+
+def test_dry_run_of_an_update_reports_every_check_and_changes_nothing(rig: WebRig) -> None:
+    path = rig.model_file(1)
+    answer = rig.post("/update_model", {"model_path": "1.onnx", "dry_run": True})
+    value = answer.get_json()
+    assert answer.status_code == 200
+    assert checks(value) == PASSED
+    assert {name: value[name] for name in value if name != "checks"} == {
+        "dry_run": True,
+        "outcome": "live",
+        "model": "default",
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "model_path": "1.onnx",
+    }
+    expect_nothing_changed(rig, [])
+    assert rig.predict().status_code == 503
+
+
+def test_dry_run_of_an_upload_reports_and_changes_nothing(rig: WebRig) -> None:
+    rig.update(1)
+    value = rig.put("/models/default/upload?filename=x.onnx&dry_run=true", bytes_of(rig, 2)).get_json()
+    assert (value["outcome"], value["model_path"], checks(value)) == ("live", "x.onnx", PASSED)
+    expect_nothing_changed(rig, ["live"])
+    assert serving(rig) == (1, 1)
+
+
+def test_dry_run_of_a_rollback_reports_and_changes_nothing(rig: WebRig) -> None:
+    rig.update(1)
+    sha256 = rig.journal.releases("default")[0].sha256
+    rig.update(2)
+    before = names(rig)
+    value = rig.post("/models/default/rollback", {"dry_run": True}).get_json()
+    assert (value["outcome"], value["sha256"], checks(value)) == ("live", sha256, PASSED)
+    assert names(rig) == before
+    assert serving(rig) == (2, 2)
+
+
+def test_dry_run_of_a_rollback_to_nothing_is_refused_as_a_rollback_is(rig: WebRig) -> None:
+    rig.update(1)
+    assert refused(rig.post("/models/default/rollback", {"dry_run": True})) == (404, "not_found")
+    assert refused(rig.post("/models/no/rollback", {"dry_run": True})) == (404, "unknown_model")
+
+
+def test_dry_run_of_what_serves_says_that_nothing_would_change(rig: WebRig) -> None:
+    rig.update(1)
+    value = rig.post("/update_model", {"model_path": "1.onnx", "dry_run": True}).get_json()
+    assert (value["outcome"], checks(value)) == ("unchanged", PASSED)
+    expect_nothing_changed(rig, ["live"])
+
+
+def test_dry_run_of_what_would_be_refused_says_by_which_check_and_why(strict: WebRig) -> None:
+    value = strict.post("/update_model", {"model_path": "wide.onnx", "dry_run": True}).get_json()
+    assert (value["outcome"], value["check"], value["reason"]) == ("rejected", "signature", NARROWER)
+    assert checks(value) == [*PASSED[:-1], ("signature", False)]
+    assert value["checks"][-1]["reason"] == NARROWER
+    assert value["checks"][-1]["findings"]["changed"].startswith("against version 1: ")
+    expect_nothing_changed(strict, ["live"])
+
+
+def test_dry_run_by_force_says_what_would_come_of_it_and_what_it_would_have_failed(strict: WebRig) -> None:
+    body = {"model_path": "wide.onnx", "dry_run": True, "force": True}
+    value = strict.post("/update_model", body).get_json()
+    assert (value["outcome"], "reason" in value) == ("live", False)
+    assert checks(value) == [*PASSED[:-1], ("signature", False)]
+    expect_nothing_changed(strict, ["live"])
+
+
+def test_dry_run_of_a_rollback_is_by_force_where_it_says_so(strict: WebRig) -> None:
+    strict.post("/update_model", {"model_path": "wide.onnx", "force": True})
+    outcomes = [
+        strict.post("/models/default/rollback", {"dry_run": True, "force": force}).get_json()["outcome"]
+        for force in (False, True)
+    ]
+    assert outcomes == ["rejected", "live"]
+    assert [release.version for release in strict.journal.releases("default")] == [2, 1]
+
+
+def test_dry_run_of_an_upload_that_is_no_model_reports_up_to_the_check_that_refuses(rig: WebRig) -> None:
+    value = rig.put("/models/default/upload?dry_run=1", b"<html>").get_json()
+    assert (value["outcome"], value["check"]) == ("rejected", "structure")
+    assert checks(value) == [("integrity", True), ("structure", False)]
+    expect_nothing_changed(rig, [])
+
+
+def test_dry_run_of_a_file_that_never_comes_to_the_gate_reports_what_kept_it(rig: WebRig) -> None:
+    path = rig.model_file(1)
+    path.write_bytes(path.read_bytes()[:-7])
+    value = rig.post("/update_model", {"model_path": path.name, "dry_run": True}).get_json()
+    assert (value["outcome"], value["check"], value["sha256"]) == ("rejected", "structure", None)
+    assert value["reason"].startswith("truncated")
+    assert checks(value) == [("structure", False)]
+    expect_nothing_changed(rig, [])
+
+
+def test_dry_run_of_a_model_that_fails_its_trial_reports_that(rig: WebRig) -> None:
+    failing(rig.drop / "failing.onnx")
+    value = rig.post("/update_model", {"model_path": "failing.onnx", "dry_run": True}).get_json()
+    assert (value["outcome"], value["check"]) == ("rejected", "trial")
+    assert checks(value) == [("integrity", True), ("structure", True), ("trial", False)]
+
+
+def test_dry_run_of_an_upload_over_its_limit_is_413(rig: WebRig) -> None:
+    answer = rig.put("/models/default/upload?dry_run=true", b"x" * (16 * LIMIT_BYTES + 1))
+    assert refused(answer) == (413, "too_large")
+    expect_nothing_changed(rig, [])
+
+
+def test_dry_run_that_names_no_file_is_refused_as_an_update_is(rig: WebRig) -> None:
+    for path, status in (("nothing.onnx", 404), ("/etc/passwd", 403)):
+        assert rig.post("/update_model", {"model_path": path, "dry_run": True}).status_code == status
+
+
+def test_model_that_fails_some_requests_is_given_up_and_then_they_are_answered(rig: WebRig) -> None:
+    rig.update(1)
+    single_row_of_ten(rig.drop / "picky.onnx")
+    rig.post("/update_model", {"model_path": "picky.onnx"})
+    pairs = {"inputs": [[1] * 10] * 2}
+    answers = [rig.predict().status_code for _ in range(5)]
+    answers += [rig.post("/predict", pairs).status_code for _ in range(15)]
+    assert answers == [200] * 5 + [500] * 15
+    rig.settle()
+    answer = rig.post("/predict", pairs)
+    assert (answer.status_code, answer.get_json()["version"]) == (200, 3)
+    events = [(event.event, event.version) for event in rig.journal.events(limit=100)]
+    assert events[-3:] == [("rolled_back", 3), ("live", 3), ("retired", 2)]
+
+
+def test_what_a_client_does_wrong_is_no_failure_of_the_model(rig: WebRig) -> None:
+    rig.update(1)
+    rig.update(2)
+    for body in (b"", b"[]", {"inputs": [[1]]}, {"inputs": [["a"] * 10]}):
+        for _ in range(10):
+            assert rig.post("/predict", body).status_code == 400
+    assert rig.lower.probation.tally("default").requests == 0
+    assert serving(rig) == (2, 2)
+
+
+def test_recent_requests_are_kept_with_what_was_answered(rig: WebRig) -> None:
+    rig.update(1)
+    rig.predict()
+    (sample,) = rig.lower.ring.samples("default")
+    assert sample.inputs["input"].tolist() == [[1] * 10]
+    assert np.asarray(sample.outputs[0]).tolist() == [[1] * 5]
+    assert sample.sha256 == rig.journal.releases("default")[0].sha256
+
+
+def test_requests_that_fail_are_not_kept(rig: WebRig) -> None:
+    single_row_of_ten(rig.drop / "picky.onnx")
+    rig.post("/update_model", {"model_path": "picky.onnx"})
+    assert rig.post("/predict", {"inputs": [[1] * 10] * 2}).status_code == 500
+    assert rig.lower.ring.samples("default") == []

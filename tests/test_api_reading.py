@@ -235,3 +235,60 @@ def test_no_seats_means_that_nobody_waits() -> None:
 def test_follower_from_another_state_is_led_back_to_the_newest_event(rig: WebRig) -> None:
     newest = json_of(rig.get("/events?limit=0"))["last"]
     assert json_of(rig.get("/events?after=123456789")) == {"events": [], "last": newest}
+
+
+def test_model_shows_what_its_trial_found_out(rig: WebRig) -> None:
+    rig.update(1)
+    assert json_of(rig.get("/models/default"))["trial"] == {"runs": []}
+    assert rig.journal.releases("default")[0].trial == {"runs": []}
+
+
+def test_probation_is_shown_while_it_lasts(rig: WebRig) -> None:
+    rig.update(1)
+    assert json_of(rig.get("/models/default"))["probation"] is None
+    rig.update(2)
+    rig.predict()
+    probation = json_of(rig.get("/models/default"))["probation"]
+    assert 0 < probation.pop("seconds_left") <= 60
+    assert probation == {"back_to": 1, "requests": 1, "failed": 0, "non_finite": 0}
+
+
+def test_probation_is_over_when_the_release_before_serves_again(rig: WebRig) -> None:
+    rig.update(1)
+    rig.update(2)
+    release = rig.holder.release_of("default")
+    assert release is not None
+    for _ in range(20):
+        rig.lower.probation.failed(release)
+    rig.settle()
+    model = json_of(rig.get("/models/default"))
+    assert (model["version"], model["probation"]) == (3, None)
+
+
+def test_refusal_is_shown_until_something_serves(rig: WebRig) -> None:
+    rig.update(1)
+    (rig.drop / "bad.onnx").write_bytes(b"<html>")
+    rig.post("/update_model", {"model_path": "bad.onnx"})
+    rejected = json_of(rig.get("/models/default"))["rejected"]
+    assert rejected.pop("time").endswith("Z")
+    assert "an HTML page" in rejected.pop("reason")
+    assert rejected == {"model_path": "bad.onnx", "sha256": None, "check": "structure"}
+    rig.update(2)
+    assert json_of(rig.get("/models/default"))["rejected"] is None
+
+
+def test_refusal_of_a_model_that_never_served_is_shown(rig: WebRig) -> None:
+    rig.put("/models/other/upload", b"<html>")
+    model = json_of(rig.get("/models/other"))
+    assert (model["state"], model["rejected"]["check"]) == ("none", "structure")
+    assert len(model["rejected"]["sha256"]) == 64
+
+
+def test_live_event_says_what_of_the_signature_changed(rig: WebRig) -> None:
+    rig.update(1)
+    onnx_models.constant_model(rig.drop / "wide.onnx", 2, inputs=11)
+    rig.post("/update_model", {"model_path": "wide.onnx"})
+    events = json_of(rig.get("/events"))["events"]
+    (live,) = [event for event in events if event.get("version") == 2 and event["event"] == "live"]
+    assert live["changed"] == "against version 1: input 'input' has the shape [batch, 11], had [batch, 10]"
+    assert "forced" not in live

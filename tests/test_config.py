@@ -1,7 +1,9 @@
 """Settings: defaults, the file, the environment, and one helpful line for whatever is wrong."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -49,21 +51,17 @@ def test_empty_file_gives_the_defaults_that_outsiders_rely_on(tmp_path: Path) ->
     assert (settings.history.keep, settings.runtime.providers) == (5, "auto")
 
 
+def keys_of(values: Mapping[str, Any], prefix: str = "") -> set[str]:
+    """Every key by its whole name, with what is nested."""
+    inner = [keys_of(value, f"{prefix}{name}.") for name, value in values.items() if isinstance(value, Mapping)]
+    return {prefix + name for name, value in values.items() if not isinstance(value, Mapping)}.union(*inner)
+
+
 def test_shipped_file_shows_every_key_with_its_default() -> None:
     shipped = load(ROOT / "config.yaml")
-    values = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
-    written = {
-        f"{name}.{key}" if isinstance(value, dict) else name
-        for name, value in values.items()
-        for key in (value if isinstance(value, dict) else [name])
-    }
+    written = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
     default = Settings().model_dump()
-    known = {
-        f"{name}.{key}" if isinstance(value, dict) else name
-        for name, value in default.items()
-        for key in (value if isinstance(value, dict) else [name])
-    }
-    assert written == known
+    assert keys_of(written) == keys_of(default)
     assert shipped.deploy.allowed_dirs == ("examples/models",)  # for the classroom's load test
     assert shipped.model_dump() | {"deploy": default["deploy"]} == default
 
@@ -261,3 +259,186 @@ def test_folder_without_a_name_is_not_allowed(tmp_path: Path) -> None:
 def test_tilde_is_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert loaded(tmp_path, "").place("~/models") == tmp_path / "home" / "models"
+
+
+def test_gate_and_probation_have_the_defaults_that_outsiders_rely_on(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, "")
+    gate, probation = settings.gate, settings.probation
+    assert (gate.integrity.required, gate.signature, gate.trial.timeout_seconds) == (False, "warn", 30)
+    assert (gate.trial.compile, gate.trial.memory_mb, gate.golden.dir) == ("auto", "auto", "golden")
+    limits = {name: value for name, value in gate.replay.model_dump().items() if name.startswith("max_")}
+    assert limits.pop("max_mb") == 64
+    assert set(limits.values()) == {None}
+    assert (probation.seconds, probation.max_error_rate, probation.min_requests) == (60, 0.05, 20)
+    assert (probation.non_finite, probation.keep_previous) == ("warn", True)
+
+
+def test_nested_section_is_overridden_only_where_the_file_names_it(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, "gate:\n  trial: {nice: 3}\n  signature: compatible\n")
+    assert (settings.gate.trial.nice, settings.gate.trial.threads) == (3, 1)
+    assert (settings.gate.signature, settings.gate.golden.dir) == ("compatible", "golden")
+
+
+@pytest.mark.parametrize("text", ["gate:", "gate: {}", "gate:\n  trial:\n  replay: {}", "gate: {trial: null}"])
+def test_nested_section_without_keys_is_an_empty_section(tmp_path: Path, text: str) -> None:
+    assert loaded(tmp_path, text).gate == Settings().gate
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "nearest"),
+    [
+        ("gate: {trial: {nic: 1}}", "gate.trial.nic", "gate.trial.nice"),
+        ("gate: {trail: {nice: 1}}", "gate.trail", "gate.trial"),
+        ("gate: {nice: 1}", "gate.nice", "gate.trial.nice"),
+        ("gate: {trial: {signature: warn}}", "gate.trial.signature", "gate.signature"),
+        ("nice: 1", "nice", "gate.trial.nice"),
+        ("gate: {replay: {max_error: 0}}", "gate.replay.max_error", "gate.replay.max_errors"),
+        ("probation: {min_request: 1}", "probation.min_request", "probation.min_requests"),
+        ("golden: {dir: x}", "golden", "gate.golden"),
+    ],
+)
+def test_unknown_key_below_a_nested_section_is_told_with_the_nearest(
+    tmp_path: Path, text: str, key: str, nearest: str
+) -> None:
+    assert refused(tmp_path, text) == f"{tmp_path / 'config.yaml'}: {key}: no such setting; did you mean {nearest}?"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "key", "expected"),
+    [
+        ("MODELDROP_GATE__TRIAL__NICE", "5", "gate.trial.nice", 5),
+        ("modeldrop_gate__trial__memory_mb", "512", "gate.trial.memory_mb", 512),
+        ("MODELDROP_GATE__TRIAL__MEMORY_MB", "auto", "gate.trial.memory_mb", "auto"),
+        ("MODELDROP_GATE__TRIAL__COMPILE", "off", "gate.trial.compile", "off"),
+        ("MODELDROP_GATE__SIGNATURE", "off", "gate.signature", "off"),
+        ("MODELDROP_GATE__GOLDEN__DIR", "", "gate.golden.dir", ""),
+        ("MODELDROP_GATE__INTEGRITY__REQUIRED", "true", "gate.integrity.required", True),
+        ("MODELDROP_GATE__REPLAY__MAX_ABS", "0.25", "gate.replay.max_abs", 0.25),
+        ("MODELDROP_GATE__TRIAL", '{"nice": 7}', "gate.trial.nice", 7),
+        ("MODELDROP_GATE", '{"trial": {"nice": 8}}', "gate.trial.nice", 8),
+        ("MODELDROP_PROBATION__KEEP_PREVIOUS", "0", "probation.keep_previous", False),
+    ],
+)
+def test_environment_sets_what_is_nested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, key: str, expected: object
+) -> None:
+    monkeypatch.setenv(variable, value)
+    found: object = loaded(tmp_path, "gate: {trial: {threads: 2}}")
+    assert isinstance(found, Settings)
+    assert found.gate.trial.threads == 2
+    for name in key.split("."):
+        found = getattr(found, name)
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "expected"),
+    [
+        ("gate: {signature: off}", "gate.signature", "off"),
+        ("gate: {signature: false}", "gate.signature", "off"),
+        ("gate: {signature: 'off'}", "gate.signature", "off"),
+        ("gate: {signature: No}", "gate.signature", "off"),
+        ("gate: {trial: {compile: off}}", "gate.trial.compile", "off"),
+        ("gate: {trial: {compile: on}}", "gate.trial.compile", "on"),
+        ("gate: {trial: {compile: yes}}", "gate.trial.compile", "on"),
+        ("gate: {trial: {compile: true}}", "gate.trial.compile", "on"),
+        ("gate: {integrity: {required: on}}", "gate.integrity.required", True),
+        ("gate: {integrity: {required: 'off'}}", "gate.integrity.required", False),
+        ("probation: {keep_previous: no}", "probation.keep_previous", False),
+    ],
+)
+def test_words_that_yaml_takes_for_booleans_mean_what_they_say(
+    tmp_path: Path, text: str, key: str, expected: object
+) -> None:
+    found: object = loaded(tmp_path, text)
+    for name in key.split("."):
+        found = getattr(found, name)
+    assert (found, type(found)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "found"),
+    [
+        ("gate: {signature: on}", "gate.signature", "True"),
+        ("gate: {trial: {nice: true}}", "gate.trial.nice", "True"),
+        ("gate: {trial: {memory_mb: on}}", "gate.trial.memory_mb", "True"),
+        ("gate: {golden: {dir: off}}", "gate.golden.dir", "False"),
+        ("gate: {golden: {atol: false}}", "gate.golden.atol", "False"),
+        ("gate: {replay: {max_abs: true}}", "gate.replay.max_abs", "True"),
+        ("gate: {replay: {requests: off}}", "gate.replay.requests", "False"),
+        ("probation: {non_finite: off}", "probation.non_finite", "False"),
+        ("probation: {seconds: on}", "probation.seconds", "True"),
+    ],
+)
+def test_boolean_where_none_is_meant_is_refused(tmp_path: Path, text: str, key: str, found: str) -> None:
+    path = tmp_path / "config.yaml"
+    assert refused(tmp_path, text) == f"{path}: {key}: found {found}, expected a number or text, not a boolean"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "found", "expected"),
+    [
+        ("gate: {integrity: {required: maybe}}", "gate.integrity.required", "'maybe'", "a valid boolean"),
+        ("gate: {structure: {max_model_mb: 0}}", "gate.structure.max_model_mb", "0", "greater than 0"),
+        ("gate: {memory: {factor: -1}}", "gate.memory.factor", "-1", "greater than or equal to 0"),
+        ("gate: {trial: {timeout_seconds: 0}}", "gate.trial.timeout_seconds", "0", "greater than 0"),
+        ("gate: {trial: {nice: 20}}", "gate.trial.nice", "20", "less than or equal to 19"),
+        ("gate: {trial: {memory_mb: 0}}", "gate.trial.memory_mb", "0", "'auto'; or greater than 0"),
+        ("gate: {trial: {compile: maybe}}", "gate.trial.compile", "'maybe'", "'auto', 'on' or 'off'"),
+        ("gate: {signature: strict}", "gate.signature", "'strict'", "'warn', 'compatible', 'exact' or 'off'"),
+        ("gate: {golden: {rtol: .inf}}", "gate.golden.rtol", "inf", "a finite number"),
+        ("gate: {replay: {max_errors: 1.5}}", "gate.replay.max_errors", "1.5", "less than or equal to 1"),
+        ("gate: {replay: {per_second: 0}}", "gate.replay.per_second", "0", "greater than 0"),
+        ("gate: {replay: {max_speed_ratio: fast}}", "gate.replay.max_speed_ratio", "'fast'", "a valid number"),
+        ("gate: {trial: 5}", "gate.trial", "5", "a mapping of settings"),
+        ("gate: [1]", "gate", "[1]", "a mapping of settings"),
+        ("probation: {max_error_rate: 5}", "probation.max_error_rate", "5", "less than or equal to 1"),
+        ("probation: {non_finite: refuse}", "probation.non_finite", "'refuse'", "'warn' or 'rollback'"),
+        ("probation: {min_requests: 0}", "probation.min_requests", "0", "greater than or equal to 1"),
+    ],
+)
+def test_wrong_value_in_a_nested_section_is_told_with_file_key_found_and_allowed(
+    tmp_path: Path, text: str, key: str, found: str, expected: str
+) -> None:
+    sentence = refused(tmp_path, text)
+    assert sentence.startswith(f"{tmp_path / 'config.yaml'}: {key}: found {found}, expected ")
+    assert expected in sentence
+
+
+def test_limit_that_is_null_is_none(tmp_path: Path) -> None:
+    replay = loaded(tmp_path, "gate: {replay: {max_abs: null, max_errors: 0, max_speed_ratio: }}").gate.replay
+    assert (replay.max_abs, replay.max_errors, replay.max_speed_ratio) == (None, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "key", "found"),
+    [
+        ("MODELDROP_GATE__TRIAL__NICE", "many", "gate.trial.nice", "'many'"),
+        ("MODELDROP_GATE__TRIAL", '{"nice": "many"}', "gate.trial.nice", "'many'"),
+        ("MODELDROP_GATE", '{"trial": {"nice": "many"}}', "gate.trial.nice", "'many'"),
+        ("MODELDROP_GATE__SIGNATURE", "strict", "gate.signature", "'strict'"),
+        ("MODELDROP_GATE__INTEGRITY__REQUIRED", "maybe", "gate.integrity.required", "'maybe'"),
+    ],
+)
+def test_wrong_nested_value_from_the_environment_is_blamed_on_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, key: str, found: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    sentence = refused(tmp_path, "gate: {trial: {nice: 1}}")
+    assert sentence.startswith(f"environment: {variable}: {key}: found {found}, expected ")
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("MODELDROP_GATE__TRIAL__NIC", "gate.trial.nice"),
+        ("MODELDROP_GATE__NICE", "gate.trial.nice"),
+        ("MODELDROP_TRIAL__NICE", "gate.trial.nice"),
+        ("MODELDROP_GATE_TRIAL__NICE", "gate.trial.nice"),
+    ],
+)
+def test_unknown_nested_variable_is_told_with_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, nearest: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    assert refused(tmp_path, "") == f"environment: {variable}: no such setting; did you mean {nearest}?"

@@ -422,3 +422,13 @@ def test_stated_digest_is_checked_when_the_bytes_serve_already(rig: DeployingRig
 def test_store_whose_folder_for_arrivals_was_deleted_takes_files_again(rig: DeployingRig) -> None:
     (rig.store.root / "tmp").rmdir()
     assert rig.deploy(1).kind == "live"
+
+
+def test_bytes_of_every_release_are_made_durable_and_no_others(
+    rig: DeployingRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(rig.store, "sync", synced.append)
+    for content in (1, "no number", 2, 2):
+        rig.deploy(content)
+    assert synced == [hashlib.sha256(str(content).encode()).hexdigest() for content in (1, 2)]

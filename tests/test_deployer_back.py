@@ -1,15 +1,17 @@
 """Going back: rollbacks, and what a restart restores, sound or damaged."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from daemon.errors import Rejected, UnknownModel, UnknownVersion
+from daemon.errors import BreakingSignature, Rejected, ShuttingDown, UnknownModel, UnknownVersion
+from daemon.gate import Integrity, SignatureCheck, Subject
 from daemon.intake.store import Store
+from daemon.release import Signature, TensorSpec
 from tests.deploying_rig import DeployingRig
-from tests.fakes import WAIT_SECONDS
+from tests.fakes import SIGNATURE, WAIT_SECONDS
 
 
 @pytest.fixture
@@ -109,12 +111,12 @@ def test_rollback_without_an_earlier_content_is_refused(rig: DeployingRig) -> No
 
 def test_rollback_to_pruned_bytes_is_refused(tmp_path: Path) -> None:
     with DeployingRig(tmp_path / "pruned", keep=1) as rig:
-        rig.deploy(1)
-        rig.deploy(2)
+        for content in (1, 2, 3):
+            rig.deploy(content)
         error = rig.deployer.rollback("default", 1).exception(WAIT_SECONDS)
         assert isinstance(error, UnknownVersion)
         assert "no longer kept" in str(error)
-        assert rig.serving() == (2, 2.0)
+        assert rig.serving() == (3, 3.0)
 
 
 def test_rollback_to_damaged_bytes_is_rejected(rig: DeployingRig) -> None:
@@ -255,3 +257,94 @@ def test_deploys_wait_for_the_restore_that_came_first(tmp_path: Path) -> None:
         (future,) = rig.submit(rig.wish(1, name="again.onnx"))
         assert future.result(WAIT_SECONDS).kind == "unchanged"
         assert restoring[0].done()
+
+
+def test_restored_bytes_go_through_a_trial_before_they_are_loaded(tmp_path: Path) -> None:
+    deployed(tmp_path, 1, 2)
+    with DeployingRig(tmp_path) as rig:
+        restored(rig)
+        assert [path.read_text() for path in rig.trial.tried] == ["2"]
+        (event,) = rig.events("restored")
+        assert event.seconds is not None
+        assert list(event.seconds) == ["total", "settle", "store", "trial", "load", "swap"]
+
+
+def test_bytes_that_the_trial_refuses_at_a_restart_fall_back_and_are_never_loaded(tmp_path: Path) -> None:
+    deployed(tmp_path, 1, 2)
+    with DeployingRig(tmp_path) as rig:
+        rig.trial.refuses = {"2": "killed by SIGSEGV while it was loaded"}
+        assert restored(rig) == [3]
+        assert rig.serving() == (3, 1.0)
+        assert rig.events("restored")[0].reason == "version 2: killed by SIGSEGV while it was loaded"
+        assert [engine.value for engine in rig.load.engines] == [1.0]
+
+
+def test_restore_has_the_trial_alone_prove_what_served_before(tmp_path: Path) -> None:
+    class Strict:
+        name = "strict"
+
+        def examine(self, subject: Subject) -> Mapping[str, object]:
+            raise Rejected(self.name, "a check that is new since then")
+
+    deployed(tmp_path, 1)
+    with DeployingRig(tmp_path, checks=(Strict(),)) as rig:
+        assert restored(rig) == [1]
+        assert rig.serving() == (1, 1.0)
+
+
+def test_load_after_an_unload_proves_the_bytes_again(rig: DeployingRig) -> None:
+    rig.deploy(1)
+    rig.deployer.unload("default").result(WAIT_SECONDS)
+    rig.trial.refuses = {"1": "an operator is gone"}
+    error = rig.deployer.load("default").exception(WAIT_SECONDS)
+    assert isinstance(error, Rejected)
+    assert rig.serving() is None
+
+
+def test_stop_in_the_middle_of_a_trial_at_a_restart_ends_the_restore(tmp_path: Path) -> None:
+    deployed(tmp_path, 1)
+    with DeployingRig(tmp_path) as rig:
+        rig.trial.held = True
+        (restoring,) = rig.deployer.restore()
+        assert rig.trial.begun.wait(WAIT_SECONDS)
+        assert rig.deployer.stop()
+        assert isinstance(restoring.exception(WAIT_SECONDS), ShuttingDown)
+        assert rig.load.engines == []
+    with DeployingRig(tmp_path) as rig:
+        assert restored(rig) == [1]
+
+
+def test_stop_in_the_middle_of_a_trial_of_a_deploy_is_no_verdict(rig: DeployingRig) -> None:
+    rig.deploy(1)
+    rig.trial.held = True
+    (future,) = rig.submit(rig.wish(2))
+    assert rig.trial.begun.wait(WAIT_SECONDS)
+    assert rig.deployer.stop()
+    assert isinstance(future.exception(WAIT_SECONDS), ShuttingDown)
+    assert rig.events("rejected") == []
+    assert [engine.value for engine in rig.load.engines] == [1.0]
+
+
+def test_rollback_needs_no_stated_digest_where_deploys_do(tmp_path: Path) -> None:
+    digests = {content: (sha256_of(content),) for content in (1, 2)}
+    with DeployingRig(tmp_path, checks=(Integrity(required=True),)) as rig:
+        for content, digest in digests.items():
+            rig.deploy(content, digests=digest)
+        assert rig.deploy(3).kind == "rejected"
+        assert rig.deployer.rollback("default", None).result(WAIT_SECONDS).kind == "live"
+        assert rig.serving() == (3, 1.0)
+
+
+def test_rollback_that_a_check_refuses_is_passed_by_force(tmp_path: Path) -> None:
+    with DeployingRig(tmp_path, tried_checks=(SignatureCheck("compatible"),)) as rig:
+        rig.deploy(1)
+        rig.trial.signature = Signature(SIGNATURE.inputs, (TensorSpec("other", "float32", ("batch", 1)),))
+        rig.deploy(2, forced=True)
+        rig.trial.signature = SIGNATURE
+        outcome = rig.deployer.rollback("default", None).result(WAIT_SECONDS)
+        assert isinstance(outcome.refusal, BreakingSignature)
+        assert rig.serving() == (2, 2.0)
+        assert rig.deployer.rollback("default", None, forced=True).result(WAIT_SECONDS).kind == "live"
+        assert rig.serving() == (3, 1.0)
+        (forced,) = [event for event in rig.events("live") if event.cause == "rolled_back"]
+        assert forced.detail["forced"] == [f"signature: {outcome.refusal.reason}"]

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -152,6 +153,19 @@ def test_overtaken_file_has_its_turn_when_the_newer_one_is_refused(lane_of: Lane
     assert ran == ["3", "2", "1"]
 
 
+def test_overtaken_file_has_its_turn_when_the_newer_one_fails(lane_of: Lane) -> None:
+    def fail() -> None:
+        raise Rejected("store", "the disk is full")
+
+    stopper = hold(lane_of)
+    older, newer = lane_of.enter(
+        [entry(act=lambda: "ran", overtake=lambda: "superseded", changed_ns=10), entry(act=fail, changed_ns=20)]
+    )
+    stopper.let_go.set()
+    assert isinstance(newer.exception(WAIT_SECONDS), Rejected)
+    assert older.result(WAIT_SECONDS) == "ran"
+
+
 def test_overtaken_file_is_skipped_when_a_request_that_came_later_serves(lane_of: Lane) -> None:
     ran: list[str] = []
 
@@ -243,3 +257,151 @@ def test_lane_that_never_started_stops(lane_of: Lane) -> None:
     (future,) = lane_of.enter([entry()])
     assert lane_of.stop()
     assert isinstance(future.exception(WAIT_SECONDS), ShuttingDown)
+
+
+def in_a_while(seconds: float = 0.05) -> float:
+    """A time soon to come, as entries have it."""
+    return time.monotonic() + seconds
+
+
+def test_entry_that_is_due_later_runs_by_itself_and_no_sooner(lane_of: Lane) -> None:
+    lane_of.start()
+    when = in_a_while()
+    (future,) = lane_of.enter([entry(act=time.monotonic, due=when)])
+    assert future.result(WAIT_SECONDS) >= when
+
+
+def test_entry_that_is_due_later_keeps_nobody_waiting(lane_of: Lane) -> None:
+    lane_of.start()
+    (far,) = lane_of.enter([entry(due=in_a_while(3600))])
+    (near,) = lane_of.enter([entry(act=lambda: far.done())])
+    assert near.result(WAIT_SECONDS) is False
+
+
+def test_entries_run_in_the_order_in_which_they_are_due(lane_of: Lane) -> None:
+    ran: list[str] = []
+    lane_of.start()
+    (last,) = lane_of.enter([entry(act=partial(ran.append, "late"), due=in_a_while(0.1))])
+    lane_of.enter([entry(act=partial(ran.append, "early"), due=in_a_while(0.02))])
+    last.result(WAIT_SECONDS)
+    assert ran == ["early", "late"]
+
+
+def test_file_is_not_overtaken_by_one_that_is_not_due(lane_of: Lane) -> None:
+    (older, _) = lane_of.enter([entry(act=lambda: "ran", changed_ns=10), entry(changed_ns=20, due=in_a_while(3600))])
+    lane_of.start()
+    assert older.result(WAIT_SECONDS) == "ran"
+
+
+def test_urgent_entry_goes_before_what_came_earlier(lane_of: Lane) -> None:
+    ran: list[str] = []
+    stopper = hold(lane_of, "a")
+    futures = lane_of.enter([entry("b", partial(ran.append, "b")), entry("c", partial(ran.append, "c"), urgent=True)])
+    stopper.let_go.set()
+    for future in futures:
+        future.result(WAIT_SECONDS)
+    assert ran == ["c", "b"]
+
+
+class Busy:
+    """An act that looks after what is urgent once it is asked to, and tells what had run by then."""
+
+    def __init__(self, lane_of: Lane) -> None:
+        self.lane_of = lane_of
+        self.ran: list[str] = []
+        self.look = threading.Event()
+        self.running = threading.Event()
+
+    def __call__(self) -> list[str]:
+        self.running.set()
+        assert self.look.wait(WAIT_SECONDS)
+        self.lane_of.run_urgent()
+        return list(self.ran)
+
+
+def test_urgent_entries_run_in_the_middle_of_an_act_and_the_others_wait(lane_of: Lane) -> None:
+    busy = Busy(lane_of)
+    (act,) = lane_of.enter([entry("a", busy)])
+    lane_of.start()
+    assert busy.running.wait(WAIT_SECONDS)
+    futures = lane_of.enter(
+        [
+            entry("b", partial(busy.ran.append, "other")),
+            entry("b", partial(busy.ran.append, "first"), urgent=True),
+            entry("a", partial(busy.ran.append, "second"), urgent=True),
+            entry("b", partial(busy.ran.append, "not yet"), urgent=True, due=in_a_while(3600)),
+        ]
+    )
+    busy.look.set()
+    assert act.result(WAIT_SECONDS) == ["first", "second"]
+    futures[0].result(WAIT_SECONDS)
+    assert busy.ran == ["first", "second", "other"]
+    assert [future.done() for future in futures] == [True, True, True, False]
+
+
+def test_urgent_entry_runs_once_and_on_the_lanes_thread(lane_of: Lane) -> None:
+    names: list[str] = []
+    busy = Busy(lane_of)
+    (act,) = lane_of.enter([entry("a", busy)])
+    lane_of.start()
+    assert busy.running.wait(WAIT_SECONDS)
+    lane_of.enter([entry(act=lambda: names.append(threading.current_thread().name), urgent=True)])
+    busy.look.set()
+    act.result(WAIT_SECONDS)
+    lane_of.enter([entry()])[0].result(WAIT_SECONDS)
+    assert names == ["deployer"]
+
+
+def test_urgent_entry_that_fails_is_logged_and_the_act_around_it_goes_on(
+    lane_of: Lane, caplog: pytest.LogCaptureFixture
+) -> None:
+    busy = Busy(lane_of)
+    (act,) = lane_of.enter([entry("a", busy)])
+    lane_of.start()
+    assert busy.running.wait(WAIT_SECONDS)
+    (bad,) = lane_of.enter([entry(act=lambda: [][0], urgent=True)])
+    busy.look.set()
+    assert act.result(WAIT_SECONDS) == []
+    assert isinstance(bad.exception(WAIT_SECONDS), IndexError)
+    assert [record.message for record in caplog.records] == ["an act failed"]
+
+
+def test_what_follows_an_act_follows_the_one_around_the_urgent_ones_alone(lane_of: Lane, tidied: list[str]) -> None:
+    busy = Busy(lane_of)
+    lane_of.enter([entry("a", busy)])
+    lane_of.start()
+    assert busy.running.wait(WAIT_SECONDS)
+    (pressing,) = lane_of.enter([entry("b", lambda: len(tidied), urgent=True)])
+    busy.look.set()
+    assert pressing.result(WAIT_SECONDS) == 0
+    lane_of.stop()
+    assert len(tidied) == 1
+
+
+def test_nothing_urgent_is_nothing_to_do(lane_of: Lane) -> None:
+    busy = Busy(lane_of)
+    (act,) = lane_of.enter([entry("a", busy)])
+    lane_of.start()
+    busy.look.set()
+    assert act.result(WAIT_SECONDS) == []
+
+
+def test_stop_refuses_what_is_due_later_and_does_not_wait_for_it(lane_of: Lane) -> None:
+    lane_of.start()
+    (future,) = lane_of.enter([entry(due=in_a_while(3600))])
+    assert lane_of.stop()
+    assert isinstance(future.exception(WAIT_SECONDS), ShuttingDown)
+
+
+def test_stop_refuses_what_is_urgent_and_no_act_runs_it_any_more(lane_of: Lane) -> None:
+    busy = Busy(lane_of)
+    (act,) = lane_of.enter([entry("a", busy)])
+    lane_of.start()
+    assert busy.running.wait(WAIT_SECONDS)
+    (pressing,) = lane_of.enter([entry(act=partial(busy.ran.append, "urgent"), urgent=True)])
+    ended = threading.Thread(target=lane_of.stop)
+    ended.start()
+    assert isinstance(pressing.exception(WAIT_SECONDS), ShuttingDown)
+    busy.look.set()
+    assert act.result(WAIT_SECONDS) == []
+    ended.join()

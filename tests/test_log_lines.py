@@ -251,3 +251,54 @@ def test_configure_refuses_what_it_does_not_know(level: str, form: str) -> None:
     with pytest.raises(ValueError):
         configure(level=level, format=form, file=None, stream=io.StringIO())
     assert logging.getLogger().handlers == before
+
+
+GATED = Event(
+    event="live",
+    model="m",
+    version=2,
+    seconds={"total": 0.5, "settle": 0.1, "gate": 0.3, "gate.trial": 0.25, "gate.golden": 0.04, "load": 0.05},
+    detail={
+        "changed": "against version 1: output 'z' is new",
+        "replay": {"requests": 64, "errors": 0.0, "max_abs": 0.25, "mean_abs": None, "speed_ratio": 1.03125},
+    },
+)
+
+
+def test_parts_of_a_stage_stay_out_of_the_line_and_in_the_fields() -> None:
+    assert event_line(GATED).endswith("  total=0.500s settle=0.100 gate=0.300 load=0.050")
+    assert event_fields(GATED)["seconds"] == GATED.seconds
+
+
+def test_keys_of_a_detail_that_is_a_mapping_follow_its_name_and_are_nested_in_the_fields() -> None:
+    line = event_line(GATED)
+    assert " replay.requests=64 replay.errors=0 replay.max_abs=0.25 replay.speed_ratio=1.03125 " in line
+    assert "mean_abs" not in line
+    assert event_fields(GATED)["replay"] == GATED.detail["replay"]
+
+
+def test_mapping_in_a_mapping_is_named_by_both() -> None:
+    event = Event(event="seen", detail={"a": {"b": {"c": 1, "d\n": "x y"}, "e": {}}})
+    assert event_line(event) == r'seen a.b.c=1 a.b.d\n="x y"'
+    assert event_fields(event)["a"] == {"b": {"c": 1, r"d\n": "x y"}, "e": {}}
+
+
+def test_sentence_that_says_what_changed_is_quoted() -> None:
+    assert """ changed="against version 1: output 'z' is new" """ in event_line(GATED)
+
+
+def test_list_of_what_was_forced_is_one_word_of_the_line_and_a_list_in_the_fields() -> None:
+    event = Event(event="live", detail={"forced": ["signature: output 'y' is gone", "golden: missed"]})
+    assert event_line(event) == """live forced="signature: output 'y' is gone,golden: missed\""""
+    assert event_fields(event)["forced"] == ["signature: output 'y' is gone", "golden: missed"]
+
+
+nested = st.recursive(texts | st.integers() | st.floats(), lambda inner: st.dictionaries(texts, inner, max_size=3))
+
+
+@given(st.dictionaries(texts, nested, max_size=3))
+def test_every_nested_detail_is_one_printable_line_and_can_be_written_as_json(inner: dict[str, object]) -> None:
+    event = Event(event="seen", detail={"found": inner})
+    assert event_line(event).isprintable()
+    written = orjson.loads(orjson.dumps(event_fields(event)))["found"]
+    assert written.keys() == {visible(name) for name in inner}

@@ -79,7 +79,8 @@ def _miss_of_array(expected: object, found: Array, tolerance: Tolerance) -> Miss
     if found.dtype.kind in "OSU" or wanted.dtype.kind in "OSU":
         return _miss_of_equals(wanted, found)
     if found.dtype.kind == "f" or tolerance.is_given:
-        return _miss_of_numbers(wanted.astype(np.float64), found.astype(np.float64), tolerance)
+        is_json = not isinstance(expected, np.ndarray)
+        return _miss_of_numbers(wanted.astype(np.float64), found.astype(np.float64), tolerance, nan_is_null=is_json)
     return _miss_of_equals(wanted, found)
 
 
@@ -88,7 +89,7 @@ def _as_array(expected: object, found: Array) -> tuple[Array, tuple[int, ...]]:
         return expected, expected.shape
     nest = flatten(expected)
     shape = nest.shape
-    if shape and shape[-1] == 0 and len(shape) <= found.ndim and found.size == 0:
+    if shape and shape[-1] == 0 and found.shape[: len(shape)] == shape:
         return np.empty(found.shape, found.dtype), found.shape  # an empty list has no room for what is inside
     if nest.kinds <= {int, float, bool, type(None)}:
         numbers = np.array([math.nan if element is None else element for element in nest.elements])
@@ -112,13 +113,16 @@ def _miss_of_equals(wanted: Array, found: Array) -> Miss | None:
     return Miss(math.inf, f"{pair}, and {int(differs.sum())} of {found.size} differ")
 
 
-def _miss_of_numbers(wanted: Array, found: Array, tolerance: Tolerance) -> Miss | None:
-    """Not a number where none is expected, or the other way round, is infinitely far."""
-    with np.errstate(invalid="ignore"):
+def _miss_of_numbers(wanted: Array, found: Array, tolerance: Tolerance, *, nan_is_null: bool) -> Miss | None:
+    """Not a number where none is expected, or the other way round, is infinitely far.
+
+    ``nan_is_null``: what is expected came as JSON, whose null stands for the infinities too.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
         gaps = np.abs(found - wanted)
         allowed = tolerance.absolute + tolerance.relative * np.abs(wanted)
     odd = ~np.isfinite(wanted)
-    same = (np.isnan(wanted) & ~np.isfinite(found)) | (wanted == found)
+    same = (np.isnan(wanted) & (~np.isfinite(found) if nan_is_null else np.isnan(found))) | (wanted == found)
     gaps = np.where(odd | ~np.isfinite(found), np.where(same, 0.0, math.inf), gaps)
     beyond = gaps > np.where(odd, 0.0, allowed)
     if not beyond.any():

@@ -55,7 +55,7 @@ def drift(pairs: Sequence[Pair]) -> Drift:
     tally = _Tally()
     for live, candidate in both:
         for before, now in _matched(live, candidate):
-            tally.add(before, now)
+            tally.add_all(before, now)
     newly = sum(_is_non_finite(candidate) and not _is_non_finite(live) for live, candidate in both)
     return Drift(
         requests=len(pairs),
@@ -67,6 +67,14 @@ def drift(pairs: Sequence[Pair]) -> Drift:
         changed_labels=tally.changed / tally.labels if tally.labels else None,
         incomparable=tally.incomparable,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One array of an output; ``keys`` are those of the maps that it was made of, None where there were none."""
+
+    array: Array
+    keys: Sequence[object] | None = None
 
 
 class _Tally:
@@ -82,7 +90,14 @@ class _Tally:
         self.changed = 0
         self.incomparable = 0
 
-    def add(self, before: Array, now: Array) -> None:
+    def add_all(self, before: Sequence[_Table], now: Sequence[_Table]) -> None:
+        if [table.keys for table in before] != [table.keys for table in now]:
+            self.incomparable += 1
+            return
+        for ours, theirs in zip(before, now, strict=True):
+            self._add(ours.array, theirs.array)
+
+    def _add(self, before: Array, now: Array) -> None:
         kinds = {before.dtype.kind, now.dtype.kind}
         if before.shape != now.shape or ("f" in kinds and kinds != {"f"}):
             self.incomparable += 1
@@ -94,9 +109,10 @@ class _Tally:
 
     def _add_numbers(self, before: Array, now: Array) -> None:
         finite = np.isfinite(before) & np.isfinite(now)
-        gaps = np.abs(now[finite] - before[finite])
+        with np.errstate(over="ignore"):
+            gaps = np.abs(now[finite] - before[finite])
+            self.summed += float(gaps.sum())
         self.numbers += gaps.size
-        self.summed += float(gaps.sum())
         self.largest = max(self.largest, float(gaps.max(initial=0.0)))
         if before.ndim and before.shape[-1] > 1 and before.size:
             moved = np.argmax(before, axis=-1) != np.argmax(now, axis=-1)
@@ -104,26 +120,28 @@ class _Tally:
             self.moved_rows += int(np.sum(moved))
 
 
-def _matched(live: Mapping[str, Output], candidate: Mapping[str, Output]) -> Iterator[tuple[Array, Array]]:
-    """Outputs of one name, as arrays."""
+def _matched(
+    live: Mapping[str, Output], candidate: Mapping[str, Output]
+) -> Iterator[tuple[Sequence[_Table], Sequence[_Table]]]:
+    """Outputs of one name, each as tables."""
     for name, value in live.items():
         if name in candidate:
-            yield from zip(_tables(value), _tables(candidate[name]), strict=False)
+            yield _tables(value), _tables(candidate[name])
 
 
-def _tables(value: object) -> list[Array]:
+def _tables(value: object) -> list[_Table]:
     """A value as arrays: itself, the members of a sequence, the columns of a sequence of maps as one table."""
     if isinstance(value, np.ndarray):
-        return [value]
+        return [_Table(value)]
     if isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
         keys = list(value[0])
         if all(list(each) == keys for each in value):
-            return [np.array([[each[key] for key in keys] for each in value])]
+            return [_Table(np.array([[each[key] for key in keys] for each in value]), keys)]
     if isinstance(value, list):
         return [table for each in value for table in _tables(each)]
     if isinstance(value, Mapping):
-        return [np.array(list(value.values()))]
-    return [] if value is None else [np.asarray(value)]
+        return [_Table(np.array(list(value.values())), list(value))]
+    return [] if value is None else [_Table(np.asarray(value))]
 
 
 def _is_non_finite(outputs: Mapping[str, Output]) -> bool:
@@ -132,5 +150,5 @@ def _is_non_finite(outputs: Mapping[str, Output]) -> bool:
 
 def has_non_finite(outputs: Sequence[Output]) -> bool:
     """Whether any number of any output is NaN or an infinity."""
-    tables = (table for value in outputs for table in _tables(value))
+    tables = (table.array for value in outputs for table in _tables(value))
     return any(table.dtype.kind == "f" and not np.isfinite(table).all() for table in tables)

@@ -4,6 +4,7 @@ They are read anew for every candidate, so a file that is put there counts from 
 """
 
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -88,14 +89,16 @@ def _sentence(missed: Sequence[tuple[Example, str, Miss]], checked: int) -> str:
 def _files(folder: Path | None) -> list[Path]:
     if folder is None:
         return []
-    with suppress(FileNotFoundError, NotADirectoryError):
+    called = f"golden/{folder.name}"
+    try:
         found = sorted(path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
-        if len(found) > MOST_FILES:
-            raise Rejected(
-                "golden", f"there are {len(found)} files in golden/{folder.name}, expected {MOST_FILES} at most"
-            )
-        return found
-    return []
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise Rejected("golden", f"{called} cannot be read: {error.strerror}") from None
+    if len(found) > MOST_FILES:
+        raise Rejected("golden", f"there are {len(found)} files in {called}, expected {MOST_FILES} at most")
+    return found
 
 
 def _test_data_sets(beside: Path | None) -> list[Path]:
@@ -123,7 +126,10 @@ def _from_json(path: Path, called: str, signature: Signature, default: Tolerance
 
 def _read(path: Path, called: str) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MOST_BYTES:
+        seen = path.stat()
+        if not stat.S_ISREG(seen.st_mode):  # a FIFO would never end
+            raise Rejected("golden", f"{called} is no file")
+        if seen.st_size > MOST_BYTES:
             raise Rejected("golden", f"{called} is larger than {MOST_BYTES >> 20} MB")
         value = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:

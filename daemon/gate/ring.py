@@ -63,11 +63,14 @@ class RequestRing:
         return [sample for sample in reversed(kept) if sha256 is None or sample.sha256 == sha256]
 
     def _shrink_locked(self, model: str) -> None:
+        """Makes room for the newest sample of ``model``, which stays: the model that has most gives way."""
         if len(self._samples[model]) > self._most:
             self._drop_oldest_locked(model)
+        newest = self._samples[model][-1]
         while self._bytes > self._most_bytes:
-            heaviest = max(self._samples, key=lambda name: sum(each.size_bytes for each in self._samples[name]))
-            self._drop_oldest_locked(heaviest)
+            weights = {name: sum(each.size_bytes for each in kept) for name, kept in self._samples.items()}
+            weights[model] -= newest.size_bytes
+            self._drop_oldest_locked(max(weights, key=weights.__getitem__))
 
     def _drop_oldest_locked(self, model: str) -> None:
         self._bytes -= self._samples[model].popleft().size_bytes

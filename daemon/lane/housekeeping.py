@@ -5,6 +5,7 @@ It runs on the deployer's thread, after the act's outcome is known, so it costs 
 
 import logging
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 from daemon.history import Journal, prunable
 from daemon.holder import ModelHolder
@@ -18,7 +19,10 @@ RECENT_FACTOR = 10
 
 
 class Housekeeping:
-    """Owned by the deployer, used by its thread alone. Of each model the newest ``keep`` contents stay in the store."""
+    """Owned by the deployer, used by its thread alone. Of each model the newest ``keep`` contents stay in the store.
+
+    So does what ``fallbacks`` names by its hash.
+    """
 
     def __init__(
         self,
@@ -28,9 +32,11 @@ class Housekeeping:
         adoption: Adoption,
         *,
         seal: Callable[[], None],
+        fallbacks: Callable[[], AbstractSet[str]],
         keep: int,
     ) -> None:
         self._seal = seal
+        self._fallbacks = fallbacks
         self._holder = holder
         self._store = store
         self._journal = journal
@@ -57,5 +63,5 @@ class Housekeeping:
         recent = self._keep * RECENT_FACTOR
         releases = {model: self._journal.releases(model, limit=recent) for model in self._journal.models()}
         serving = {release.sha256 for release in self._holder.releases().values()}
-        for sha256 in prunable(self._store.entries(), releases, serving, self._keep):
+        for sha256 in prunable(self._store.entries(), releases, serving | self._fallbacks(), self._keep):
             self._store.discard(sha256)

@@ -99,13 +99,19 @@ class Probation:
             watch = self._watches.get(release.model)
             if watch is None or watch.release.version != release.version:
                 return False
-            watch.is_over = True
+            watch.until = time.monotonic()
             return True
 
     def release_before(self, release: Release) -> Release | None:
         """What ``release``, which serves, took the place of."""
         watch = self._watches.get(release.model)
         return watch.before if watch and watch.release.version == release.version else None
+
+    def fallbacks(self) -> set[str]:
+        """The bytes that may have to serve again, by their hashes: of what those on probation took the place of."""
+        now = time.monotonic()
+        with self._lock:
+            return {watch.before.sha256 for watch in self._watches.values() if watch.before and now < watch.until}
 
     def answered(self, release: Release, outputs: Sequence[Output]) -> None:
         """``release`` has answered a request."""

@@ -10,6 +10,7 @@ from daemon.errors import Rejected, StoreDamaged
 from daemon.history import utc_now
 from daemon.intake.store import Store
 from daemon.lane.adopt import Adoption
+from daemon.lane.back import relapses
 from daemon.lane.prepare import Preparation
 from daemon.lane.stages import Stages
 from daemon.release import Release
@@ -30,10 +31,12 @@ def newest_intact(
     """The first of ``releases`` (newest first) that verifies and loads, and what was wrong with those before it.
 
     What was not proved by this library on this machine (it was upgraded, say) goes through a trial before it is loaded.
+    Bytes that failed their probation come last, whatever their age.
     """
     faults: list[str] = []
     tried: set[str] = set()
-    for release in releases:
+    failed = relapses(releases)
+    for release in sorted(releases, key=lambda release: release.sha256 in failed):
         if release.sha256 in tried:
             continue
         tried.add(release.sha256)

@@ -80,7 +80,8 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
         if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
             raise BadRequest(f"version: expected a whole number, found {version!r}")
         if switches.dry_run:
-            return rehearsed(deployer.rehearse_rollback(model, version).result(), model, None)
+            rehearsal = deployer.rehearse_rollback(model, version, forced=switches.force).result()
+            return rehearsed(rehearsal, model, None)
         outcome = deployer.rollback(model, version, forced=switches.force).result()
         return _deployed(outcome, outcome.release.model_path if outcome.release else "")
 
