@@ -102,6 +102,9 @@ def test_every_event_is_one_printable_line(event: Event) -> None:
         (Event(event="watch_restored"), logging.INFO),
         (Event(event="restored"), logging.INFO),
         (Event(event="restored", reason="version 3 is damaged"), logging.WARNING),
+        (Event(event="rolled_back", cause="probation"), logging.WARNING),
+        (Event(event="rolled_back", reason="asked to go back"), logging.INFO),
+        (Event(event="live", cause="probation"), logging.INFO),
     ],
 )
 def test_level_says_whether_someone_should_look(event: Event, level: int) -> None:
