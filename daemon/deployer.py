@@ -155,13 +155,15 @@ class Deployer:
         try:
             candidate = self._preparation.bring(wish, stages)
         except Rejected as refusal:
-            return Rehearsal(kind="rejected", sha256=None, refusal=refusal, report=None)
+            return Rehearsal(kind="rejected", model_path=wish.model_path, sha256=None, refusal=refusal, report=None)
         serving = self._holder.release_of(wish.model)
         report = self._preparation.examine(wish, candidate, serving, stages)
         standing = report.refusal(forced=wish.forced)
         is_same = serving is not None and _is_what_serves(wish, candidate, serving)
         kind: RehearsedKind = "unchanged" if is_same else "rejected" if standing else "live"
-        return Rehearsal(kind=kind, sha256=candidate.sha256, refusal=standing, report=report)
+        return Rehearsal(
+            kind=kind, model_path=wish.model_path, sha256=candidate.sha256, refusal=standing, report=report
+        )
 
     def _supersede(self, wish: Wish) -> Outcome:
         self._journal.append(announcements.superseded(wish))

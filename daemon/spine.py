@@ -10,6 +10,7 @@ from daemon.config import Settings
 from daemon.deployer import Deployer
 from daemon.errors import StartupError
 from daemon.gate import (
+    Examples,
     Gate,
     Golden,
     Integrity,
@@ -98,6 +99,7 @@ def build_spine(settings: Settings, holder: ModelHolder, journal: Journal, undo:
         proofs,
         _trial_settings(settings.gate),
         options,
+        examples=Examples(_golden_folder(settings), ring).of,
         headroom=headroom,
         meanwhile=lane.run_urgent,
     )
@@ -137,7 +139,7 @@ def _gate(settings: Settings, structure: Structure, trial: Trial, ring: RequestR
         free_up=adoption.free_up,
     )
     golden = Golden(
-        settings.place(chosen.golden.dir) if chosen.golden.dir else None,
+        _golden_folder(settings),
         Tolerance(chosen.golden.atol, chosen.golden.rtol),
         timeout_seconds=timeout_seconds,
     )
@@ -153,6 +155,11 @@ def _gate(settings: Settings, structure: Structure, trial: Trial, ring: RequestR
         trial,
         [Relapse(), SignatureCheck(chosen.signature), golden, replay],
     )
+
+
+def _golden_folder(settings: Settings) -> Path | None:
+    folder = settings.gate.golden.dir
+    return settings.place(folder) if folder else None
 
 
 def _open_store(root: Path) -> Store:

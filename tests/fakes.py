@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from daemon.errors import InferenceFailed, InvalidInput, Rejected, RunTimeout
-from daemon.gate import Proof
+from daemon.gate import Proof, Subject
 from daemon.gate.tried import Ran
-from daemon.release import Candidate, Release, Signature, TensorSpec
+from daemon.release import Release, Signature, TensorSpec
 from daemon.runtime import Array, Engine, Output, first_run
 from daemon.trial import Interrupted
 
@@ -139,8 +139,8 @@ class FakeTrial:
         self.let_go.set()
 
     @contextmanager
-    def of(self, candidate: Candidate) -> Iterator[FakeTried]:
-        self.tried.append(candidate.path)
+    def of(self, subject: Subject) -> Iterator[FakeTried]:
+        self.tried.append(subject.candidate.path)
         if self.held:
             self.begun.set()
             due = time.monotonic() + WAIT_SECONDS
@@ -149,7 +149,7 @@ class FakeTrial:
                 self.meanwhile()
         if self._is_ending:
             raise Interrupted
-        content = candidate.path.read_text()
+        content = subject.candidate.path.read_text()
         if content in self.refuses:
             raise Rejected("trial", self.refuses[content])
         try:
@@ -188,9 +188,9 @@ class InlineTrial:
         self._load = load
 
     @contextmanager
-    def of(self, candidate: Candidate) -> Iterator[InlineTried]:
+    def of(self, subject: Subject) -> Iterator[InlineTried]:
         try:
-            engine = self._load(candidate.path)
+            engine = self._load(subject.candidate.path)
         except Rejected as refusal:
             raise Rejected("trial", refusal.reason) from None
         try:

@@ -515,3 +515,14 @@ def _model(
     graph = helper.make_graph(nodes, "graph", inputs, outputs, constants)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", 3)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+
+def six_to_rows_of_three(path: Path) -> Path:
+    """``input`` float32 of any shape with six elements, or twelve, … → ``output``: no guess makes rows of three."""
+    return save(
+        path,
+        [helper.make_node("Reshape", ["input", "shape"], ["output"])],
+        [value("input", "float32", ["n"])],
+        [value("output", "float32", [None, 3])],
+        [constant("shape", np.array([-1, 3], np.int64))],
+    )

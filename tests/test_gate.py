@@ -62,7 +62,7 @@ class NotedTrial:
         self._raises = raises
 
     @contextmanager
-    def of(self, candidate: Candidate) -> Iterator[FakeTried]:
+    def of(self, subject: Subject) -> Iterator[FakeTried]:
         self._turns.append("trial")
         if self._raises is not None:
             raise self._raises

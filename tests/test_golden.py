@@ -12,6 +12,7 @@ import pytest
 
 from daemon.errors import InferenceFailed, InvalidInput, Rejected
 from daemon.gate import Golden, Proofs, Subject, Tolerance, Trial, TrialSettings, golden
+from daemon.gate.examples import Given
 from daemon.intake.members import fingerprint
 from daemon.intake.store import Store
 from daemon.release import Candidate, Signature, TensorSpec
@@ -416,6 +417,7 @@ class Trials:
             Proofs(saved_key(options)),
             settings,
             options,
+            examples=lambda _: Given([], [], []),
             headroom=lambda: None,
             meanwhile=lambda: None,
         )
@@ -429,7 +431,7 @@ class Trials:
         path = folders[0] / "model.onnx"
         candidate = self._store.ingest([("", path, fingerprint(path))], ".onnx")
         found: list[str] = []
-        with self._trial.of(candidate) as tried:
+        with self._trial.of(Subject(candidate, "default")) as tried:
             for folder in folders:
                 try:
                     assert self._check.examine(Subject(candidate, "m", beside=folder), tried) == {"checked": 1}

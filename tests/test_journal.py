@@ -218,6 +218,20 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
     max_leaves=5,
 )
+
+
+def test_releases_about_bytes_are_theirs_and_those_that_replaced_a_failed_one(path: Path) -> None:
+    with closing(Journal(path)) as journal:
+        mine, again = make_release(1, sha256="a" * 64), make_release(4, sha256="a" * 64)
+        instead = replace(make_release(3, sha256="b" * 64), instead_of=2)
+        misleading = replace(make_release(5), metadata={"note": f'"sha256":"{"a" * 64}"'})
+        for release in (mine, make_release(2), instead, again, misleading, make_release(1, "other", sha256="a" * 64)):
+            journal.commit(release)
+        assert journal.releases_about("default", "a" * 64) == [again, instead, mine]
+        assert journal.releases_about("default", "a" * 64, limit=2) == [again]
+        assert journal.releases_about("default", "c" * 64) == [instead]
+
+
 releases = st.builds(
     Release,
     *[names, st.integers(1, 1 << 40), names, names, names, names, names],

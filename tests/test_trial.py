@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 
 from daemon.errors import Rejected
-from daemon.gate import Proof, Proofs, Trial, TrialSettings
+from daemon.gate import Proof, Proofs, Subject, Trial, TrialSettings
+from daemon.gate.examples import Given
 from daemon.gate.trial import FILE_FACTOR, LEAST_MEMORY_BYTES, MOST_LOG_BYTES, TRIES
 from daemon.gate.trial import GRACE_SECONDS as TELLING_SECONDS
 from daemon.gate.tried import GRACE_SECONDS, LOAD_SECONDS, InProcess, Ran
 from daemon.intake.members import MADE_FOLDER, fingerprint
 from daemon.intake.store import Store
 from daemon.release import Candidate
-from daemon.runtime import EngineOptions, Headroom
+from daemon.runtime import Array, EngineOptions, Headroom
 from daemon.runtime.sessions import SAVED_MODEL, SAVED_WEIGHTS
 from daemon.trial import Ended, Interrupted, Lost, Overdue, TrialProcess, TrialTerms, WarmParent
 from daemon.trial.proving import COMPILING, LOADING, MEASURING, RUNNING
@@ -83,6 +84,7 @@ class Rig:
         self.proofs = Proofs("key")
         self.settings = SETTINGS
         self.headroom: Headroom | None = None
+        self.given = Given([], [], [])
         self.meanwhile: Callable[[], None] = nothing
 
     def trial(self, **settings: Any) -> Trial:
@@ -91,6 +93,7 @@ class Rig:
             self.proofs,
             replace(self.settings, **settings),
             EngineOptions(providers=("CPUExecutionProvider",)),
+            examples=lambda _: self.given,
             headroom=lambda: self.headroom,
             meanwhile=lambda: self.meanwhile(),
         )
@@ -111,7 +114,7 @@ class Rig:
 
     def proof(self, make: Callable[[Path], Path] | bytes | Candidate, **settings: Any) -> Proof:
         candidate = make if isinstance(make, Candidate) else self.candidate(make)
-        with self.trial(**settings).of(candidate) as tried:
+        with self.trial(**settings).of(Subject(candidate, "default")) as tried:
             return tried.proof
 
     def refusal(self, make: Callable[[Path], Path] | bytes | Candidate, **settings: Any) -> str:
@@ -158,7 +161,7 @@ def act(do: str, **more: object) -> bytes:
 
 
 def test_candidate_is_proved_and_can_be_run(rig: Rig) -> None:
-    with rig.trial().of(rig.candidate(three)) as tried:
+    with rig.trial().of(Subject(rig.candidate(three), "default")) as tried:
         assert [spec.name for spec in tried.proof.signature.outputs] == ["output"]
         ran = tried.run(ROW, timeout_seconds=WAIT_SECONDS)
         assert len(rig.parent.pids) == 1
@@ -185,20 +188,20 @@ def test_candidate_that_could_not_be_guessed_inputs_for_is_proved_with_a_warning
 
 def test_other_model_can_be_run_beside_the_candidate(rig: Rig, tmp_path: Path) -> None:
     other = onnx_models.constant_model(tmp_path / "other.onnx", 5.0)
-    with rig.trial().of(rig.candidate(three)) as tried:
+    with rig.trial().of(Subject(rig.candidate(three), "default")) as tried:
         tried.load("live", other)
         values = [tried.run(ROW, timeout_seconds=WAIT_SECONDS, on=name).outputs[0] for name in ("candidate", "live")]
     assert [np.asarray(value)[0, 0] for value in values] == [3.0, 5.0]
 
 
 def test_process_is_gone_after_the_trial(rig: Rig) -> None:
-    with rig.trial().of(rig.candidate(three)):
+    with rig.trial().of(Subject(rig.candidate(three), "default")):
         assert rig.left() == rig.parent.pids
     assert rig.left() == []
 
 
 def test_process_is_gone_when_a_later_check_refuses(rig: Rig) -> None:
-    with pytest.raises(Rejected, match="golden"), rig.trial().of(rig.candidate(three)):
+    with pytest.raises(Rejected, match="golden"), rig.trial().of(Subject(rig.candidate(three), "default")):
         raise Rejected("golden", "it misses one")
     assert rig.left() == []
 
@@ -241,7 +244,7 @@ def test_refused_candidate_is_tried_again(rig: Rig) -> None:
 def test_known_candidate_is_run_in_a_process_that_starts_when_it_is_needed(rig: Rig, choice: str) -> None:
     candidate = rig.candidate(three)
     rig.proof(candidate, compile=choice)
-    with rig.trial(compile=choice).of(candidate) as tried:
+    with rig.trial(compile=choice).of(Subject(candidate, "default")) as tried:
         assert len(rig.parent.terms) == 1
         for _ in range(2):
             assert np.asarray(tried.run(ROW, timeout_seconds=WAIT_SECONDS).outputs[0])[0, 0] == 3.0
@@ -256,7 +259,7 @@ def test_known_candidate_whose_form_is_damaged_is_run_as_it_came(rig: Rig, caplo
     assert form is not None
     form.chmod(0o600)
     form.write_bytes(b"broken")
-    with rig.trial(compile="on").of(candidate) as tried:
+    with rig.trial(compile="on").of(Subject(candidate, "default")) as tried:
         assert np.asarray(tried.run(ROW, timeout_seconds=WAIT_SECONDS).outputs[0])[0, 0] == 3.0
     assert "a compiled form did not load, so the model is loaded as it came" in caplog.text
     assert rig.proofs.known(candidate.path) is None
@@ -267,7 +270,10 @@ def test_known_candidate_that_does_not_load_any_more_is_refused(rig: Rig) -> Non
     rig.proof(candidate)
     candidate.path.chmod(0o600)
     candidate.path.write_bytes(b"broken")
-    with rig.trial().of(candidate) as tried, pytest.raises(Rejected, match="Protobuf parsing failed") as refusal:
+    with (
+        rig.trial().of(Subject(candidate, "default")) as tried,
+        pytest.raises(Rejected, match="Protobuf parsing failed") as refusal,
+    ):
         tried.run(ROW, timeout_seconds=WAIT_SECONDS)
     assert refusal.value.check == "trial"
     assert rig.left() == []
@@ -320,7 +326,7 @@ def test_candidate_that_does_not_come_through_compiling_is_proved_without(
 ) -> None:
     instead = str(three(tmp_path / "instead.onnx"))
     candidate = rig.candidate(acting({**FAILURES[failure], "instead": instead}))
-    with rig.trial(compile="on").of(candidate) as tried:
+    with rig.trial(compile="on").of(Subject(candidate, "default")) as tried:
         told = str(tried.proof.trial["compiled"])
         assert np.asarray(tried.run(ROW, timeout_seconds=WAIT_SECONDS).outputs[0])[0, 0] == 3.0
     assert told.startswith("failed: ")
@@ -337,7 +343,7 @@ def test_candidate_that_hangs_while_it_is_compiled_is_proved_without(rig: Rig, t
 
 def test_candidate_that_crashes_while_it_runs_is_not_tried_again_without(rig: Rig) -> None:
     reason = rig.refusal(act("abort", doing=RUNNING), compile="on")
-    assert reason == "killed by SIGABRT while it ran on synthesised inputs"
+    assert reason == "killed by SIGABRT while it ran for the first time"
     assert len(rig.parent.terms) == 1
 
 
@@ -361,6 +367,40 @@ def test_form_that_a_lost_process_left_is_made_again(rig: Rig) -> None:
 
     rig.proofs.making = making  # type: ignore[method-assign]
     assert isinstance(rig.proof(candidate, compile="on").trial["compiled"], Mapping)
+
+
+# What is given to be tried first.
+
+
+def test_model_that_takes_no_guess_is_proved_by_what_is_given(rig: Rig) -> None:
+    assert "no run on synthesised inputs succeeded" in rig.refusal(onnx_models.six_to_rows_of_three)
+    fitting = {"input": np.zeros((6,), np.float32)}
+    for given in (Given([fitting], [], []), Given([], [[0.0] * 6], []), Given([], [{"input": [0.0] * 6}], [])):
+        rig.given = given
+        assert "unguessed" not in rig.proof(onnx_models.six_to_rows_of_three).trial
+        rig.proofs.distrust(rig.candidate(onnx_models.six_to_rows_of_three).path)
+
+
+def test_model_is_proved_by_test_data_beside_it(rig: Rig) -> None:
+    folder = rig.folder / "test_data_set_0"
+    folder.mkdir()
+    tensor = onnx_models.constant("input", np.zeros((6,), np.float32))
+    (folder / "input_0.pb").write_bytes(tensor.SerializeToString())
+    rig.given = Given([], [], [str(folder)])
+    assert "unguessed" not in rig.proof(onnx_models.six_to_rows_of_three).trial
+
+
+def test_what_is_given_and_does_not_fit_says_nothing_of_the_model(rig: Rig) -> None:
+    odd: list[Mapping[str, Array]] = [{"another": np.zeros(3, np.float32)}, {"input": np.zeros((1, 3), np.float32)}]
+    rig.given = Given(odd, [None, "text", {"input": "text"}], [str(rig.folder / "nowhere")])
+    assert rig.proof(three).signature.outputs
+
+
+def test_nothing_of_what_is_given_is_told_where_nothing_runs(rig: Rig) -> None:
+    rig.given = Given([{"x": np.array([987654], np.int64)}], [{"x": [987654]}], [])
+    assert "987654" not in str(rig.proof(onnx_models.gather).trial)
+    rig.given = Given([{"input": np.full((7,), 987654, np.float32)}], [[987654.0] * 7], [])
+    assert "987654" not in rig.refusal(onnx_models.six_to_rows_of_three)
 
 
 # Refusals.

@@ -1,6 +1,7 @@
 """The gate between candidate and release: a visible, ordered list of checks, each in a room of its own."""
 
 from daemon.gate.comparing import Tolerance
+from daemon.gate.examples import Examples
 from daemon.gate.gate import Check, Gate, TriedCheck
 from daemon.gate.golden import Golden
 from daemon.gate.integrity import Integrity
@@ -18,6 +19,7 @@ from daemon.gate.tried import Tried
 
 __all__ = [
     "Check",
+    "Examples",
     "Gate",
     "Golden",
     "Integrity",

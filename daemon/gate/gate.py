@@ -9,7 +9,6 @@ from daemon.errors import Rejected
 from daemon.gate.report import Report, Verdict
 from daemon.gate.subject import Subject
 from daemon.gate.tried import Tried
-from daemon.release import Candidate
 
 
 class Check(Protocol):
@@ -35,8 +34,8 @@ class Trying(Protocol):
 
     name: str
 
-    def of(self, candidate: Candidate) -> AbstractContextManager[Tried]:
-        """The candidate, proved, for as long as the context lasts; raises Rejected or Interrupted."""
+    def of(self, subject: Subject) -> AbstractContextManager[Tried]:
+        """The candidate of ``subject``, proved, for as long as the context lasts; raises Rejected or Interrupted."""
 
 
 class Gate:
@@ -63,7 +62,7 @@ class Gate:
             held: list[Tried] = []
 
             def try_it() -> Mapping[str, object]:
-                held.append(stack.enter_context(self._trial.of(subject.candidate)))
+                held.append(stack.enter_context(self._trial.of(subject)))
                 return held[0].proof.trial
 
             verdicts.append(_verdict(self._trial.name, try_it))
@@ -74,7 +73,7 @@ class Gate:
 
     def prove(self, subject: Subject) -> None:
         """Has the trial alone prove that ``subject`` can be loaded and run; raises Rejected when it cannot."""
-        with self._trial.of(subject.candidate):
+        with self._trial.of(subject):
             pass
 
     def _after_trial(self, subject: Subject, tried: Tried) -> list[Verdict]:

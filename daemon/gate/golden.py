@@ -63,10 +63,12 @@ class Golden:
         return {"checked": checked} if checked else {}
 
     def _examples(self, subject: Subject, tried: Tried, signature: Signature) -> Iterator[Example]:
-        for path in _files(self._folder / subject.model if self._folder else None):
+        for path in golden_files(self._folder, subject.model):
             yield _from_json(path, f"golden/{subject.model}/{shown(path.name)}", signature, self._tolerance)
-        for folder in _test_data_sets(subject.beside):
+        for folder in test_data_sets(subject.beside):
             inputs, expected = tried.read_test_data(folder)
+            if not expected:
+                raise Rejected(self.name, f"{shown(folder.name)}: there is no output_0.pb")
             yield Example(shown(folder.name), inputs, expected, self._tolerance)
 
     def _missed(self, example: Example, tried: Tried, signature: Signature) -> list[tuple[Example, str, Miss]]:
@@ -86,10 +88,11 @@ def _sentence(missed: Sequence[tuple[Example, str, Miss]], checked: int) -> str:
     return f"{example.called}: {what}{miss.clause}{rest}"
 
 
-def _files(folder: Path | None) -> list[Path]:
-    if folder is None:
+def golden_files(root: Path | None, model: str) -> list[Path]:
+    """The golden files of ``model`` below ``root``, by name; raises Rejected where they cannot be listed."""
+    if root is None:
         return []
-    called = f"golden/{folder.name}"
+    folder, called = root / model, f"golden/{model}"
     try:
         found = sorted(path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
@@ -101,7 +104,8 @@ def _files(folder: Path | None) -> list[Path]:
     return found
 
 
-def _test_data_sets(beside: Path | None) -> list[Path]:
+def test_data_sets(beside: Path | None) -> list[Path]:
+    """The folders of ONNX's test data in ``beside``, by name."""
     if beside is None:
         return []
     with suppress(OSError), os.scandir(beside) as entries:
@@ -112,7 +116,7 @@ def _test_data_sets(beside: Path | None) -> list[Path]:
 
 def _from_json(path: Path, called: str, signature: Signature, default: Tolerance) -> Example:
     """The example in a file; raises Rejected for one that cannot be read: what cannot be checked is not proved."""
-    value = _read(path, called)
+    value = read_golden(path, called)
     for key in value.keys() - _KEYS - _KEYS_OF_AN_ANSWER:
         raise Rejected("golden", f"{called}: unknown key {key!r:.100}, expected {', '.join(sorted(_KEYS))}")
     try:
@@ -124,7 +128,8 @@ def _from_json(path: Path, called: str, signature: Signature, default: Tolerance
     return Example(called, inputs, _expected(value, called, signature), _tolerance(value, called, default))
 
 
-def _read(path: Path, called: str) -> dict[str, Any]:
+def read_golden(path: Path, called: str) -> dict[str, Any]:
+    """The object in a golden file; raises Rejected, with what it is ``called``, for anything else."""
     try:
         seen = path.stat()
         if not stat.S_ISREG(seen.st_mode):  # a FIFO would never end

@@ -101,21 +101,21 @@ class Replay:
         return replace(drift(pairs), speed_ratio=ratio)
 
     def _speed_ratio(self, samples: Sequence[Sample], serving: Release, tried: Tried, due: float) -> float | None:
-        """The same requests on both releases in turn, in one process; None where that fails."""
-        try:
-            tried.load(LIVE, self._stored_at(serving))
-        except Rejected:
-            return None
+        """The same requests on both releases in turn, in one process; None where that fails, which is not to blame."""
         ours: list[float] = []
         theirs: list[float] = []
-        for sample in samples:
-            if theirs and time.monotonic() >= due:
-                break
-            live = tried.run(sample.inputs, timeout_seconds=self._timeout_seconds, on=LIVE)
-            again = tried.run(sample.inputs, timeout_seconds=self._timeout_seconds)
-            if not live.failed and not again.failed:
-                theirs.append(live.seconds)
-                ours.append(again.seconds)
+        try:
+            tried.load(LIVE, self._stored_at(serving))
+            for sample in samples:
+                if theirs and time.monotonic() >= due:
+                    break
+                live = tried.run(sample.inputs, timeout_seconds=self._timeout_seconds, on=LIVE)
+                again = tried.run(sample.inputs, timeout_seconds=self._timeout_seconds)
+                if not live.failed and not again.failed:
+                    theirs.append(live.seconds)
+                    ours.append(again.seconds)
+        except Rejected:
+            return None
         return statistics.median(ours) / statistics.median(theirs) if theirs else None
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from daemon.errors import Rejected
 from daemon.gate.compiling import Compile, why_not_compiled
+from daemon.gate.examples import Given
 from daemon.gate.proofs import Proof, Proofs
+from daemon.gate.subject import Subject
 from daemon.gate.testimony import proof_from
 from daemon.gate.tried import CANDIDATE, LOAD_SECONDS, InProcess
 from daemon.release import Candidate
@@ -60,6 +62,7 @@ class Trial:
         settings: TrialSettings,
         options: EngineOptions,
         *,
+        examples: Callable[[Subject], Given],
         headroom: Callable[[], Headroom | None],
         meanwhile: Callable[[], None],
     ) -> None:
@@ -67,27 +70,28 @@ class Trial:
         self._proofs = proofs
         self._settings = settings
         self._options = options
+        self._examples = examples
         self._headroom = headroom
         self._meanwhile = meanwhile
 
     @contextmanager
-    def of(self, candidate: Candidate) -> Iterator[InProcess]:
-        """The candidate, proved; raises Rejected when it is refused, Interrupted when the daemon stops over it.
+    def of(self, subject: Subject) -> Iterator[InProcess]:
+        """The candidate of ``subject``, proved; raises Rejected, or Interrupted when the daemon stops over it.
 
         What was proved before, by this library on this kind of machine, need not be proved again: then its process is
         only started when something is to be run in it.
         """
-        model_file = candidate.path
+        model_file = subject.candidate.path
         proof, process = self._proofs.known(model_file), None
         if proof is None:
-            proof, process = self._prove(candidate)
+            proof, process = self._prove(subject.candidate, self._examples(subject))
         tried = InProcess(proof, lambda: self._start(model_file), self._loading, running=process)
         try:
             yield tried
         finally:
             tried.close()
 
-    def _prove(self, candidate: Candidate) -> tuple[Proof, TrialProcess]:
+    def _prove(self, candidate: Candidate, given: Given) -> tuple[Proof, TrialProcess]:
         """Proof, and the process that has the candidate loaded.
 
         Where it is to be compiled and does not come through that, it is proved without: only what the model itself
@@ -97,18 +101,20 @@ class Trial:
         if why_not is None:
             try:
                 with self._proofs.making(candidate.path) as form:
-                    return self._prove_once(candidate, form)
+                    return self._prove_once(candidate, given, form)
             except (_CompilingFailed, OSError) as error:
                 why_not = f"failed: {error}"
                 LOG.warning("the compiled form of %s was not made: %s", candidate.sha256[:8], error)
-        return self._prove_once(candidate, None, why_not)
+        return self._prove_once(candidate, given, None, why_not)
 
-    def _prove_once(self, candidate: Candidate, form: Path | None, why_not: str = "") -> tuple[Proof, TrialProcess]:
+    def _prove_once(
+        self, candidate: Candidate, given: Given, form: Path | None, why_not: str = ""
+    ) -> tuple[Proof, TrialProcess]:
         for _ in range(TRIES):
             try:
                 process = self._parent.fork(self._terms(candidate, form), self._meanwhile)
                 try:
-                    answer = self._answer(process, candidate, form)
+                    answer = self._answer(process, candidate, given, form)
                     proof = self._kept(candidate, answer, form, why_not)
                 except BaseException:
                     process.close()
@@ -118,7 +124,7 @@ class Trial:
                 LOG.warning("the process of a trial was lost through no fault of the model; trying again")
         raise Rejected(self.name, f"the process of its trial was lost {TRIES} times")
 
-    def _answer(self, process: TrialProcess, candidate: Candidate, form: Path | None) -> dict[str, Any]:
+    def _answer(self, process: TrialProcess, candidate: Candidate, given: Given, form: Path | None) -> dict[str, Any]:
         settings = self._settings
         asked = {
             "do": "prove",
@@ -126,6 +132,9 @@ class Trial:
             "save_to": str(form) if form else None,
             "seconds": settings.timeout_seconds,
             "measure_seconds": settings.measure_seconds,
+            "arrays": given.arrays,
+            "plain": given.plain,
+            "folders": given.folders,
             **self._options_of_trial(),
         }
         measuring = settings.timeout_seconds if settings.measure_seconds is None else settings.measure_seconds

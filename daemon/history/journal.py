@@ -117,6 +117,20 @@ class Journal:
         query = "SELECT record FROM releases WHERE model = ? ORDER BY version DESC LIMIT ?"
         return [from_json(record) for (record,) in self._database.rows(query, (model, limit))]
 
+    def releases_about(self, model: str, sha256: str, *, limit: int = 1_000) -> list[Release]:
+        """Of the model's newest ``limit`` releases, newest first, those that say how bytes of this hash fared.
+
+        They were made of these bytes, or serve in the place of a release that failed its probation. The others are not
+        read: a history of records that are long, as those of many inputs are, takes half a second.
+        """
+        newest = "SELECT version, record FROM releases WHERE model = ? ORDER BY version DESC LIMIT ?"
+        query = (  # what instr finds it finds as ``to_json`` wrote it; quotes in texts are escaped there
+            f"SELECT record FROM ({newest}) WHERE instr(record, ?) OR NOT instr(record, '\"instead_of\":null')"
+            " ORDER BY version DESC"
+        )
+        rows = self._database.rows(query, (model, limit, f'"sha256":"{sha256}"'))
+        return [from_json(record) for (record,) in rows]
+
     def release(self, model: str, version: int) -> Release | None:
         """One release by its number, or None."""
         query = "SELECT record FROM releases WHERE model = ? AND version = ?"

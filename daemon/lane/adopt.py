@@ -75,9 +75,14 @@ class Adoption:
         self._standing_by[retired.release.model] = retired
 
     def recall(self, model: str) -> Engine | None:
-        """The engine of ``model`` that stands by, which is the caller's from here on."""
-        standing_by = self._standing_by.pop(model, None)
-        return standing_by.engine if standing_by else None
+        """The engine of ``model`` that stands by, which is the caller's from here on.
+
+        None where there is none, and where a request still has it on loan: it may not outlive what it is lent for next.
+        """
+        standing_by = self._standing_by.get(model)
+        if standing_by is None or not standing_by.drained.is_set():
+            return None
+        return self._standing_by.pop(model).engine
 
     def dismiss(self, model: str) -> Serving | None:
         """What stands by for ``model``, if anything does, is retired for good; it is freed once it is drained."""

@@ -37,7 +37,7 @@ class Preparation:
 
     def examine(self, wish: Wish, candidate: Candidate, serving: Release | None, stages: Stages) -> Report:
         """What the gate says of ``candidate``; raises ShuttingDown when the daemon stops over it."""
-        releases = self._journal.releases(wish.model)
+        releases = self._journal.releases_about(wish.model, candidate.sha256)
         subject = Subject(
             candidate,
             wish.model,

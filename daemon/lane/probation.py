@@ -113,13 +113,13 @@ class Probation:
         with self._lock:
             return {watch.before.sha256 for watch in self._watches.values() if watch.before and now < watch.until}
 
-    def answered(self, release: Release, outputs: Sequence[Output]) -> None:
-        """``release`` has answered a request."""
+    def answered(self, release: Release, outputs: Sequence[Output], *, is_sampled: bool = False) -> None:
+        """``release`` has answered a request; after its probation only a sampled one is looked into for NaN."""
         watch = self._watches.get(release.model)
         if watch is None or watch.release.version != release.version:
             return
         is_watched = not watch.is_over and time.monotonic() < watch.until
-        self._count(watch, failed=0, non_finite=int(is_watched and has_non_finite(outputs)))
+        self._count(watch, failed=0, non_finite=int((is_watched or is_sampled) and has_non_finite(outputs)))
 
     def failed(self, release: Release) -> None:
         """A run of ``release`` has failed, and not for the input's sake."""

@@ -114,6 +114,7 @@ class Succession:
         except Rejected as refusal:
             LOG.error("version %d of %s cannot be gone back to: %s", before.version, failed.model, refusal.reason)
             return None
+        self._dismiss(failed.model)  # what a request still has on loan
         release = instead_of(failed, before, self._journal.next_version(failed.model))
         self.commit(release, engine)
         retired = self.take_over(release, engine, stages, lambda: announcements.given_up(release, failed, why, stages))

@@ -137,6 +137,7 @@ class Rehearsal:
     """What would become of a wish: ``report`` is the gate's, or ``refusal`` what kept the bytes from coming there."""
 
     kind: RehearsedKind
+    model_path: str
     sha256: str | None
     refusal: Rejected | None
     report: Report | None

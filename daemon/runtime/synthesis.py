@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,15 +70,21 @@ def alike(signature: Signature, inputs: Mapping[str, Array], *, seed: int) -> di
     return _filled(specs, tuple(inputs[spec.name].shape for spec in specs), seed)
 
 
-def first_run(engine: Engine, *, timeout_seconds: float) -> FirstRun:
-    """Run ``engine`` on one guess after the other, ``timeout_seconds`` in all, until one is taken.
+def first_run(engine: Engine, *, timeout_seconds: float, given: Iterable[Mapping[str, Array]] = ()) -> FirstRun:
+    """Run ``engine`` on what is ``given``, then on guesses, ``timeout_seconds`` in all, until one is taken.
 
+    What is given may be meant for another model: that it fails says nothing, and is not told, since it may be secret.
     Raises Rejected by the check ``trial`` when none ran and some failed for another reason than the input, or when the
     time was up. Where ONNX Runtime blames the input each time, the model may need what cannot be guessed (a
     certain length, an index in range), which proves nothing against it. A failure that is not the
     input's counts as proof even if other shapes might do: what serves now is safer than a model nobody saw run.
     """
     due = time.monotonic() + timeout_seconds
+    for known in given:
+        start = time.monotonic()
+        with suppress(InvalidInput, InferenceFailed, RunTimeout):
+            outputs = engine.run(known, timeout_seconds=max(0.0, due - start))
+            return FirstRun(dict(known), outputs, time.monotonic() - start)
     failures: list[InvalidInput | InferenceFailed] = []
     for inputs in attempts(engine.signature):
         start = time.monotonic()

@@ -41,6 +41,9 @@ class Child:
             save_to=Path(asked["save_to"]) if asked["save_to"] else None,
             timeout_seconds=asked["seconds"],
             measure_seconds=asked["measure_seconds"],
+            arrays=asked["arrays"],
+            plain=asked["plain"],
+            folders=[Path(folder) for folder in asked["folders"]],
         )
         engine, proof = prove(job, options, self._deadlines, self._tell)
         self._engines["candidate"] = engine

@@ -4,22 +4,36 @@ Each step says in a clause what is being done, so that the daemon knows what a p
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from daemon.errors import InferenceFailed, InvalidInput, Rejected, RunTimeout
 from daemon.release import Signature, TensorSpec
-from daemon.runtime import Deadlines, Engine, EngineOptions, FirstRun, Output, first_run, load_engine, map_engine, trim
+from daemon.runtime import (
+    Array,
+    Deadlines,
+    Engine,
+    EngineOptions,
+    FirstRun,
+    Output,
+    decode,
+    first_run,
+    load_engine,
+    map_engine,
+    trim,
+)
 from daemon.runtime.sessions import SAVED_MODEL
 from daemon.trial.confinement import status_bytes
 from daemon.trial.measuring import measured
+from daemon.trial.testdata import read_test_data
 
 LOADING = "it was loaded"
-RUNNING = "it ran on synthesised inputs"
+RUNNING = "it ran for the first time"
 COMPILING = "its compiled form was proved"
 MEASURING = "it was measured"
 
@@ -32,13 +46,17 @@ class Job:
     """What to prove: the model at ``path``, which is saved into ``save_to`` where that is given.
 
     ``timeout_seconds`` is for the load and the first run, ``measure_seconds`` for what is measured beyond it; None is
-    as long as the load took, since that is what a deploy of such a model waits for anyway.
+    as long as the load took, since that is what a deploy of such a model waits for anyway. ``arrays``, ``plain`` (as
+    JSON has them) and ``folders`` (of ONNX's test data) hold inputs that the model may be meant for.
     """
 
     path: Path
     save_to: Path | None
     timeout_seconds: float
     measure_seconds: float | None
+    arrays: Sequence[Mapping[str, Array]] = ()
+    plain: Sequence[object] = ()
+    folders: Sequence[Path] = ()
 
 
 def prove(
@@ -54,7 +72,8 @@ def prove(
     engine: Engine = load_engine(job.path, options, deadlines, save_to=job.save_to)
     load_seconds = time.perf_counter() - start
     tell(RUNNING)
-    first = first_run(engine, timeout_seconds=max(0.0, job.timeout_seconds - load_seconds))
+    left_seconds = max(0.0, job.timeout_seconds - load_seconds)
+    first = first_run(engine, timeout_seconds=left_seconds, given=_given(job, engine.signature))
     ran_seconds = first.seconds
     found: dict[str, Any] = {
         "signature": asdict(engine.signature),
@@ -74,6 +93,18 @@ def prove(
     budget = max(LEAST_MEASURE_SECONDS, load_seconds) if job.measure_seconds is None else job.measure_seconds
     found |= measured(engine, first.inputs, ran_seconds=ran_seconds, seconds=budget)
     return engine, found
+
+
+def _given(job: Job, signature: Signature) -> Iterator[Mapping[str, Array]]:
+    """The inputs that are given, those first that were made for this model; what cannot be read is left out."""
+    for folder in job.folders:
+        with suppress(Rejected):
+            yield cast("Mapping[str, Array]", read_test_data(folder, signature)["inputs"])
+    for plain in job.plain:
+        with suppress(InvalidInput):
+            yield decode(plain, signature)
+    names = {spec.name for spec in signature.inputs}
+    yield from (arrays for arrays in job.arrays if arrays.keys() <= names)
 
 
 def _compiled(

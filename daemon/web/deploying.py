@@ -51,7 +51,7 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
         switches = switches_of(wanted)
         found = _Named(files, files.find(model_path), model, shown(model_path), switches.force)
         if switches.dry_run:
-            return rehearsed(found.until_still(deployer.rehearse), model, found.model_path)
+            return rehearsed(found.until_still(deployer.rehearse), model)
         return _deployed(found.until_still(lambda wish: deployer.submit([wish])[0]), found.model_path)
 
     @routes.put("/models/<model>/upload")
@@ -68,7 +68,7 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
             forced=switches.force,
         )
         if switches.dry_run:
-            return rehearsed(deployer.rehearse(wish).result(), model, wish.model_path)
+            return rehearsed(deployer.rehearse(wish).result(), model)
         return _deployed(deployer.submit([wish])[0].result(), wish.model_path)
 
     @routes.post("/models/<model>/rollback")
@@ -81,7 +81,7 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
             raise BadRequest(f"version: expected a whole number, found {version!r}")
         if switches.dry_run:
             rehearsal = deployer.rehearse_rollback(model, version, forced=switches.force).result()
-            return rehearsed(rehearsal, model, None)
+            return rehearsed(rehearsal, model)
         outcome = deployer.rollback(model, version, forced=switches.force).result()
         return _deployed(outcome, outcome.release.model_path if outcome.release else "")
 

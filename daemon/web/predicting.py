@@ -81,8 +81,9 @@ class Predictor:
         except InferenceFailed:
             self._probation.failed(release)
             raise
-        self._probation.answered(release, outputs)
-        if self._ring.wants(release.model):
+        is_sampled = self._ring.wants(release.model)
+        self._probation.answered(release, outputs, is_sampled=is_sampled)
+        if is_sampled:
             self._ring.offer(release, inputs, outputs)
         return outputs
 

@@ -8,7 +8,7 @@ from daemon.lane import Rehearsal
 from daemon.web.answers import answer
 
 
-def rehearsed(rehearsal: Rehearsal, model: str, model_path: str | None) -> Response:
+def rehearsed(rehearsal: Rehearsal, model: str) -> Response:
     """The report, as 200 whatever it says: nothing was asked to change. ``outcome`` is what would come of it."""
     refusal = rehearsal.refusal
     verdicts = rehearsal.report.verdicts if rehearsal.report else [_before_the_gate(refusal)]
@@ -17,7 +17,7 @@ def rehearsed(rehearsal: Rehearsal, model: str, model_path: str | None) -> Respo
         "outcome": rehearsal.kind,
         "model": model,
         "sha256": rehearsal.sha256,
-        "model_path": model_path,
+        "model_path": rehearsal.model_path,
         "checks": [_verdict(verdict) for verdict in verdicts],
     }
     if refusal is not None:
