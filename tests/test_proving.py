@@ -140,12 +140,6 @@ def test_model_whose_inputs_cannot_be_guessed_is_proved_as_far_as_can_be(prove_i
     assert found["batch"] == {"equals_single": None, "reason": "no inputs could be guessed"}
 
 
-def test_memory_that_the_model_took_is_told(prove_it: Prove, tmp_path: Path) -> None:
-    _, found = prove_it(onnx_models.big(tmp_path / "m.onnx", 32))
-    assert found["memory"]["peak_bytes"] >= 32 << 20
-    assert found["memory"]["resident_bytes"] >= 16 << 20
-
-
 # The compiled form.
 
 

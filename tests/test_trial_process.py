@@ -70,7 +70,8 @@ def ask(process: TrialProcess, do: str, **more: object) -> dict[str, Any]:
 
 def prove(process: TrialProcess, path: Path, **more: object) -> dict[str, Any]:
     terms = {"save_to": None, "seconds": WAIT_SECONDS, "measure_seconds": 0, "providers": ["auto"], "threads": 1}
-    return ask(process, "prove", path=str(path), **{**terms, **more})
+    given: dict[str, list[object]] = {"arrays": [], "plain": [], "folders": []}
+    return ask(process, "prove", path=str(path), **{**terms, **given, **more})
 
 
 def run(process: TrialProcess, seconds: float = WAIT_SECONDS, on: str = "candidate", **inputs: Any) -> dict[str, Any]:
@@ -113,6 +114,21 @@ def test_trial_loads_runs_and_answers(process: TrialProcess, tmp_path: Path) -> 
     ran = run(process, input=np.zeros((2, 10), np.float32))
     assert ran["outputs"][0].tolist() == [[3.0] * 5] * 2
     assert ran["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    "given", [{"arrays": [{"x": np.array([1005])}]}, {"plain": [{"x": [1005]}]}, {"plain": [[1005]]}]
+)
+def test_trial_runs_the_inputs_that_are_given(process: TrialProcess, tmp_path: Path, given: dict[str, object]) -> None:
+    path = onnx_models.unguessable(tmp_path / "m.onnx")
+    assert prove(process, path)["unguessed"] != ""
+    assert prove(process, path, **given)["unguessed"] == ""
+
+
+def test_trial_tells_the_memory_that_the_model_took(process: TrialProcess, tmp_path: Path) -> None:
+    memory = prove(process, onnx_models.big(tmp_path / "m.onnx", 32))["memory"]
+    assert memory["peak_bytes"] >= 32 * MB
+    assert memory["peak_bytes"] >= memory["resident_bytes"] >= 16 * MB
 
 
 def test_trial_runs_another_model_beside_the_candidate(process: TrialProcess, tmp_path: Path) -> None:
@@ -469,8 +485,13 @@ def test_signals_to_every_process_of_the_daemon_do_not_end_the_warm_parent(own_p
         assert psutil.Process(process.pid).ppid() == pid_of(own_parent)
 
 
-def test_warm_parent_is_in_a_session_of_its_own(parent: WarmParent) -> None:
-    assert os.getsid(pid_of(parent)) == pid_of(parent)
+def test_warm_parent_is_in_a_group_of_its_own_so_that_the_keyboard_does_not_reach_it(parent: WarmParent) -> None:
+    assert os.getpgid(pid_of(parent)) == pid_of(parent)
+
+
+def test_trial_is_in_the_session_of_the_daemon_so_that_niceness_counts(process: TrialProcess) -> None:
+    """Where the kernel groups tasks by session (sched(7), autogroup), another session would get an equal share."""
+    assert os.getsid(process.pid) == os.getsid(0)
 
 
 def test_fork_starts_a_warm_parent_when_nobody_has() -> None:
