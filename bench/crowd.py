@@ -32,6 +32,7 @@ class Crowd:
         self._pipe, far = context.Pipe()
         self._process = context.Process(target=_ask, args=(far, port, body, clients), daemon=True)
         self._process.start()
+        far.close()  # so that its end is seen
         self._pipe.recv()  # the clients have begun
 
     def answers(self) -> list[Taken]:

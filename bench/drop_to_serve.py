@@ -8,9 +8,9 @@ model is written, copied by ``shutil.copyfile`` and loaded by a bare ``onnxrunti
 renamed into the drop directory of a daemon with the default settings. Idle, one client waits for the ``live`` event by
 a long poll and asks once, which the new model must answer. Under load, so many clients in a process of their own ask
 without a pause; what they felt is the worst request from the drop to half a second after the first new answer, beside
-the 99th percentile of the requests before the drop. The stages are the daemon's own, from the ``live`` event. The copy
-is shown because the daemon makes one, too, and what it costs depends on the machine: where memory's first touch is dear
-(a virtual machine whose host takes free pages back), a copy can take longer than the load.
+the 99th percentile and the worst of the requests in the seconds before the drop. The stages are the daemon's own, from
+the ``live`` event. The copy is shown because the daemon makes one, too, and what it costs depends on the machine: where
+memory's first touch is dear (a virtual machine whose host takes free pages back), a copy can take longer than the load.
 """
 
 import os
@@ -42,14 +42,16 @@ LOADED_COLUMNS = (
     "nice",
     "requests/s",
     "p99 before",
+    "worst before",
     "worst during",
     "÷ p99",
+    "÷ worst",
     "drop to first answer",
     "failures",
 )
 AIM_FACTOR, AIM_MS = 2.0, 60.0
 MOST_SECONDS = 60.0
-BEFORE_SECONDS, AFTER_SECONDS = 2.0, 0.5
+BEFORE_SECONDS, AFTER_SECONDS = 3.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Loaded:
 
     rate: float
     before: float
+    worst_before: float
     worst: float
     served: float
     failures: int
@@ -127,8 +130,10 @@ def _print_loaded(cases: list[Case], connections: int, nices: list[int], rounds:
                 str(nice),
                 f"{statistics.median(one.rate for one in each):.0f}",
                 f"{statistics.median(one.before for one in each):.1f} ms",
+                f"{statistics.median(one.worst_before for one in each):.1f} ms",
                 f"{statistics.median(one.worst for one in each):.1f} ms",
                 f"{statistics.median(one.worst / one.before for one in each):.2f}",
+                f"{statistics.median(one.worst / one.worst_before for one in each):.2f}",
                 f"{statistics.median(one.served for one in each):.0f} ms",
                 str(sum(one.failures for one in each)),
                 *_median_stages(each),
@@ -179,6 +184,7 @@ def _felt(answers: list[Taken], dropped: float, sha256: str, stages: dict[str, f
     return Loaded(
         rate=len(before) / BEFORE_SECONDS,
         before=before[min(len(before) - 1, int(len(before) * 0.99))] * 1e3,
+        worst_before=before[-1] * 1e3,
         worst=max(during) * 1e3,
         served=(first - dropped) * 1e3,
         failures=sum(each.status != 200 for each in answers),
