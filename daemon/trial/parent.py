@@ -125,8 +125,8 @@ class WarmParent:
                 stdout=subprocess.DEVNULL,
                 cwd="/",
                 env=_environment(),
-                # A Ctrl-C is for the daemon. No session of its own: where the kernel shares the cores out between sessions
-                # (autogroup, sched(7)), niceness counts only within one.
+                # A Ctrl-C is for the daemon. No session of its own: where the kernel shares the cores out between
+                # sessions (autogroup, sched(7)), niceness counts only within one.
                 process_group=0,
             )
         self._control, self._is_warm = near, False

@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.arrivals import Spot
 from tests.e2e.rig import Rig
+from tests.e2e.siege import ALLOWED, Siege, besieged
 
 NewRig = Callable[..., Rig]
 
@@ -56,3 +57,20 @@ def spot(shared_rig: Rig, request: pytest.FixtureRequest) -> Spot:
     spot = Spot(shared_rig, model, shared_rig.last_id())
     spot.folder.mkdir()
     return spot
+
+
+@pytest.fixture(scope="module")
+def siege(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Siege]:
+    """One daemon for all tests of a module that try to harm it, with a crowd that predicts all the time."""
+    settings = {
+        "watch": {"incomplete_seconds": 0.5},
+        "gate": {"trial": {"timeout_seconds": 1, "measure_ms": 50}},
+        "deploy": {"allowed_dirs": [ALLOWED]},
+    }
+    rig = Rig(tmp_path_factory.mktemp("siege"), settings)
+    try:
+        with besieged(rig) as siege:
+            yield siege
+    finally:
+        if rig.process is not None:
+            rig.kill()

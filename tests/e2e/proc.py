@@ -1,5 +1,7 @@
 """The daemon's process as the system sees it."""
 
+from contextlib import suppress
+
 import psutil
 
 
@@ -33,3 +35,35 @@ def open_files(pid: int) -> int:
 def threads(pid: int) -> int:
     """Threads of any kind that it runs."""
     return psutil.Process(pid).num_threads()
+
+
+def descendants(pid: int) -> set[int]:
+    """The processes below it, of any generation; those that ended and were not waited for are counted."""
+    return {child.pid for child in psutil.Process(pid).children(recursive=True)}
+
+
+def warm_parent(pid: int) -> int | None:
+    """The process from which a daemon forks its trials; None while there is none."""
+    for child in psutil.Process(pid).children():
+        with suppress(psutil.Error):
+            if "daemon.trial.warm" in child.cmdline():
+                return child.pid
+    return None
+
+
+def trials(pid: int) -> list[int]:
+    """The processes of a daemon's trials that run."""
+    parent = warm_parent(pid)
+    if parent is None:
+        return []
+    with suppress(psutil.NoSuchProcess):
+        return [child.pid for child in psutil.Process(parent).children() if child.status() != psutil.STATUS_ZOMBIE]
+    return []
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process and it has not ended."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,93 @@
+"""What a daemon that compiles all day holds: memory, descriptors, threads, processes and the store stay flat."""
+
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import NewRig
+from tests.e2e.crowd import Crowd, failures
+from tests.e2e.proc import descendants, open_files, resident_bytes, threads, warm_parent
+from tests.e2e.rig import Rig
+from tests.e2e.waiting import eventually
+from tests.onnx_models import big
+
+MIB = 1 << 20
+RELOADS = 300
+WARM = 30
+"""Reloads after which everything that is allocated once is there."""
+MODEL_MB = 4
+KEEP = 2
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the daemon and its warm parent hold at a moment, in bytes and numbers."""
+
+    memory: int
+    memory_of_parent: int
+    descriptors: int
+    descriptors_of_parent: int
+    threads: int
+    processes: int
+    store: int
+
+
+ROOM = Held(MODEL_MB * MIB, MIB, 1, 0, 1, 0, MIB // 4)
+"""By how much the last may exceed the first: of memory, what was not yet freed when it was looked at."""
+
+
+def test_everything_is_flat_over_300_reloads_of_compiled_models(new_rig: NewRig) -> None:
+    rig = new_rig(gate={"trial": {"compile": "on"}}, history={"keep": KEEP}).start()
+    held: list[Held] = []
+    _reload(rig, 0)
+    with Crowd(rig.port, clients=1) as crowd:
+        for number in range(1, RELOADS + 1):
+            _reload(rig, number)
+            held.append(_held(rig))
+            if number in (1, WARM, RELOADS // 2, RELOADS):
+                print(f"after {number} reloads: {held[-1]}")
+    assert failures(crowd.answers) == []
+    assert len({taken.version for taken in crowd.answers}) > RELOADS // 2
+    _expect_flat(held[WARM:])
+
+
+def _reload(rig: Rig, number: int) -> None:
+    """Deploys a content that was never there before, so that it is tried and compiled; waits until all is tidied."""
+    content = big(rig.folder / "made.onnx", MODEL_MB, float(number)).read_bytes()
+    answer = rig.request("PUT", "/models/default/upload", content)
+    assert (answer.status, answer.json["version"]) == (200, number + 1)
+    store = rig.state / "store"
+    sealed = f"{answer.json['sha256']}/__made__/*/proof.json"
+    eventually(lambda: list(store.glob(sealed)) and not list((store / "tmp").iterdir()), "the store to be tidied")
+    eventually(lambda: len(descendants(rig.pid)) == 1, "nothing of the trial to be left")
+    assert rig.get("/models/default").json["trial"]["compiled"]["load_seconds"] > 0
+
+
+def _held(rig: Rig) -> Held:
+    parent = warm_parent(rig.pid)
+    assert parent is not None
+    return Held(
+        memory=resident_bytes(rig.pid),
+        memory_of_parent=resident_bytes(parent),
+        descriptors=open_files(rig.pid),
+        descriptors_of_parent=open_files(parent),
+        threads=threads(rig.pid),
+        processes=len(descendants(rig.pid)),
+        store=sum(path.stat().st_size for path in _files(rig.state / "store")),
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _expect_flat(held: list[Held]) -> None:
+    """The last fifth is as the first fifth."""
+    fifth = len(held) // 5
+    columns = list(zip(*map(astuple, held), strict=True))
+    for field, column, room in zip(fields(Held), columns, astuple(ROOM), strict=True):
+        first, last = min(column[:fifth]), min(column[-fifth:])
+        assert last <= first + room, f"{field.name} grew from {first} to {last}"
