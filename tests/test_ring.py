@@ -54,7 +54,18 @@ def test_request_is_kept_as_it_was_with_the_bytes_that_answered_it() -> None:
     ring, release = ring_of(), release_of(4, "m", sha256="e" * 64)
     ring.offer(release, INPUTS, OUTPUTS)
     (sample,) = ring.samples("m")
-    assert (sample.inputs, sample.outputs, sample.sha256, sample.size_bytes) == (INPUTS, OUTPUTS, "e" * 64, EACH)
+    assert (sample.inputs, sample.sha256, sample.size_bytes) == (INPUTS, "e" * 64, EACH)
+    np.testing.assert_array_equal(sample.outputs, OUTPUTS)
+
+
+def test_outputs_that_are_kept_hold_no_memory_of_the_engine() -> None:
+    ring, arena = ring_of(), np.ones((4, 5), np.float32)
+    ring.offer(release_of(), INPUTS, [arena[0], [arena[1], {"a": 1.0}]])
+    outputs: Any = ring.samples("default")[0].outputs
+    first, (second, mapping) = outputs
+    assert (first.tolist(), second.tolist(), mapping) == ([1.0] * 5, [1.0] * 5, {"a": 1.0})
+    assert not np.shares_memory(first, arena)
+    assert not np.shares_memory(second, arena)
 
 
 def test_newest_come_first_and_the_oldest_make_room() -> None:

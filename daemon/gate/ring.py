@@ -45,11 +45,15 @@ class RequestRing:
         return self._most > 0 and time.monotonic() >= self._due.get(model, 0.0)
 
     def offer(self, release: Release, inputs: Mapping[str, Array], outputs: Sequence[Output]) -> None:
-        """Keeps a request that ``release`` answered, in the place of the oldest where there is no room."""
+        """Keeps a request that ``release`` answered, in the place of the oldest where there is no room.
+
+        The outputs are copied: an array that ONNX Runtime made holds all that its session has allocated for runs, even
+        after that is closed.
+        """
         size = sum(map(_weight, inputs.values())) + sum(map(_weight, outputs))
         if not self._most or size > self._most_bytes:
             return
-        sample = Sample(inputs, outputs, release.sha256, size)
+        sample = Sample(inputs, _copied_all(outputs), release.sha256, size)
         with self._lock:
             self._due[release.model] = time.monotonic() + self._pause_seconds
             self._samples.setdefault(release.model, deque()).append(sample)
@@ -76,6 +80,17 @@ class RequestRing:
         self._bytes -= self._samples[model].popleft().size_bytes
         if not self._samples[model]:
             del self._samples[model]
+
+
+def _copied_all(outputs: Sequence[Output]) -> list[Output]:
+    """The same in memory of its own."""
+    return [_copied(output) for output in outputs]
+
+
+def _copied(output: Output) -> Output:
+    if isinstance(output, np.ndarray):
+        return output.copy()
+    return [_copied(element) for element in output] if isinstance(output, list) else output
 
 
 def _weight(value: object) -> int:

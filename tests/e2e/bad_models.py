@@ -316,7 +316,11 @@ CORPUS = (
     Bad(memory_bomb, "trial", rf"ran out of the \d+ MB .*\(gate\.trial\.memory_mb\): .*Expand node: .* size {TIB}$"),
     Bad(memory_bomb_of_inputs, "trial", r"ran out of the \d+ MB that a trial may take \(gate\.trial\.memory_mb\)"),
     Bad(onnx_models.endless_loop, "trial", r"on synthesised inputs was stopped after [01](\.\d+)? seconds"),
-    Bad(slow_run, "trial", r"not finish within 1 seconds while it ran for the first time \(gate\.trial\.timeout_seconds\)"),
+    Bad(
+        slow_run,
+        "trial",
+        r"not finish within 1 seconds while it ran for the first time \(gate\.trial\.timeout_seconds\)",
+    ),
     Bad(slow_load, "trial", r"not finish within 1 seconds while it was loaded \(gate\.trial\.timeout_seconds\)"),
     Bad(function_bomb, "trial", r"not finish within 1 seconds while it was loaded \(gate\.trial\.timeout_seconds\)"),
 )
