@@ -266,7 +266,7 @@ def test_restored_bytes_go_through_a_trial_before_they_are_loaded(tmp_path: Path
         assert [path.read_text() for path in rig.trial.tried] == ["2"]
         (event,) = rig.events("restored")
         assert event.seconds is not None
-        assert list(event.seconds) == ["total", "settle", "store", "trial", "load", "swap"]
+        assert list(event.seconds) == ["total", "settle", "store", "gate", "load", "swap"]
 
 
 def test_bytes_that_the_trial_refuses_at_a_restart_fall_back_and_are_never_loaded(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def newest_intact(
         try:
             with stages.timed("store"):
                 candidate = store.verify(release.sha256)
-            with stages.timed("trial"):
+            with stages.timed("gate"):
                 preparation.prove(candidate, release.model)
             return Intact(release, adoption.warm_engine(release, stages)), faults
         except StoreDamaged as damage:
