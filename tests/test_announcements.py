@@ -127,10 +127,11 @@ def test_rejected_by_one_check_alone_has_nothing_else_to_tell() -> None:
 
 def test_given_up_is_told_by_the_step_back_and_what_serves_again() -> None:
     again = replace(NEW, version=5, cause="probation", instead_of=4)
-    step, live = announcements.given_up(again, NEW, "9 of 20 requests failed", STAGES)
+    step, live = announcements.given_up(again, NEW, 2, "9 of 20 requests failed", STAGES)
     assert identity(step) == ("rolled_back", "default", 5, again.sha256, again.model_path)
     assert identity(live) == ("live", "default", 5, again.sha256, again.model_path)
     assert (step.cause, live.cause) == ("probation", "probation")
     assert step.reason == "version 4 failed its probation: 9 of 20 requests failed"
-    assert step.detail == {"from_version": 4, "from_sha256": NEW.sha256}
+    assert live.reason == "version 4 failed its probation"
+    assert step.detail == {"from_version": 4, "from_sha256": NEW.sha256, "to_version": 2}
     assert live.seconds is not None

@@ -256,6 +256,12 @@ def test_upload_under_a_wrong_name_is_400(rig: WebRig, path: str) -> None:
     assert names(rig) == []
 
 
+@pytest.mark.parametrize("query", ["dryrun=true", "dry_run=true&Force=true", "name=x.onnx"])
+def test_upload_with_a_misspelt_key_is_400_and_changes_nothing(rig: WebRig, query: str) -> None:
+    assert refused(rig.put(f"/models/default/upload?{query}", bytes_of(rig, 4))) == (400, "bad_request")
+    assert names(rig) == []
+
+
 def test_upload_over_its_own_limit_is_413_and_leaves_nothing(rig: WebRig) -> None:
     answer = rig.put("/models/default/upload", b"x" * (16 * LIMIT_BYTES + 1))
     assert refused(answer) == (413, "too_large")
@@ -378,7 +384,7 @@ def test_every_request_after_an_update_is_answered_by_it_or_a_newer_one(rig: Web
     answered = [1]  # the newest version whose update has answered
 
     def predict() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.001):  # threads of Python that never pause would keep the deploys from their turn
             promised = answered[-1]
             value = rig.predict().get_json()
             if value["version"] < promised or value["output"][0][0] != value["version"] - 1:

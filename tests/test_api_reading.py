@@ -259,7 +259,7 @@ def test_probation_is_over_when_the_release_before_serves_again(rig: WebRig) -> 
     release = rig.holder.release_of("default")
     assert release is not None
     for _ in range(20):
-        rig.lower.probation.failed(release)
+        rig.lower.probation.failed(release, "")
     rig.settle()
     model = json_of(rig.get("/models/default"))
     assert (model["version"], model["probation"]) == (3, None)

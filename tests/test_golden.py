@@ -13,6 +13,7 @@ import pytest
 from daemon.errors import InferenceFailed, InvalidInput, Rejected
 from daemon.gate import Golden, Proofs, Subject, Tolerance, Trial, TrialSettings, golden
 from daemon.gate.examples import Given
+from daemon.gate.golden import WAYS_ON
 from daemon.intake.members import fingerprint
 from daemon.intake.store import Store
 from daemon.release import Candidate, Signature, TensorSpec
@@ -107,6 +108,7 @@ def test_example_that_is_missed_refuses_with_the_difference_and_where(files: Fil
     refusal = files.refused()
     assert refusal.reason == (
         "golden/m/one.json: output 'output' differs by 0.5 at [1][0]: expected 1, found 0.5 (atol 0.125, rtol 0)"
+        f"; {WAYS_ON}"
     )
     assert refusal.detail == {"checked": 1}
 
@@ -217,7 +219,7 @@ def test_largest_difference_of_several_files_is_told_and_how_many_are_missed(fil
     refusal = files.refused()
     assert refusal.reason == (
         "golden/m/b.json: output 'output' differs by 2.5 at [0][0]: expected 3, found 0.5 (atol 0.125, rtol 0)"
-        "; 3 of 4 examples are missed"
+        f"; 3 of 4 examples are missed; {WAYS_ON}"
     )
     assert refusal.detail == {"checked": 4}
 
@@ -226,7 +228,15 @@ def test_file_that_misses_two_outputs_is_one_example(files: Files) -> None:
     files.tried = answering(BOTH, np.array([3]), np.array([[0.25]], np.float32))
     files.put("a.json", output=[4], outputs={"score": [[9]]})
     files.put("b.json", output=[3])
-    assert files.refused().reason.endswith("; 1 of 2 examples are missed")
+    assert "; 1 of 2 examples are missed; " in files.refused().reason
+
+
+def test_answer_of_a_refusal_is_told_apart_from_a_prediction(files: Files) -> None:
+    files.put("a.json", error="input 'x': expected float32", code="invalid_input")
+    assert (
+        files.refused().reason
+        == "golden/m/a.json: it holds the answer that a request was refused with, not a prediction"
+    )
 
 
 @pytest.mark.parametrize("error", [InferenceFailed("an operator gave up"), InvalidInput("an operator gave up")])
@@ -240,7 +250,7 @@ def test_run_that_fails_is_the_worst_miss(files: Files, error: Exception) -> Non
     files.put("a.json", output=[[1e9]])
     files.put("b.json", inputs=[[2, 2]])
     assert files.refused().reason == (
-        "golden/m/b.json: the run failed: an operator gave up; 2 of 2 examples are missed"
+        f"golden/m/b.json: the run failed: an operator gave up; 2 of 2 examples are missed; {WAYS_ON}"
     )
 
 
@@ -357,7 +367,7 @@ def test_test_data_that_is_missed_refuses_by_its_folder(files: Files) -> None:
     with_test_data(files, test_data_set_0=0.5, test_data_set_1=1)
     assert files.refused(beside=files.beside).reason == (
         "test_data_set_1: output 'output' differs by 0.5 at [0][0]: expected 1, found 0.5 (atol 0.125, rtol 0)"
-        "; 1 of 2 examples are missed"
+        f"; 1 of 2 examples are missed; {WAYS_ON}"
     )
 
 

@@ -98,7 +98,7 @@ class Watched:
 
     def fail(self, release: Release, times: int = 1) -> None:
         for _ in range(times):
-            self.probation.failed(release)
+            self.probation.failed(release, "")
 
     def answer(self, release: Release, outputs: list[Output] = GOOD, *, times: int = 1) -> None:
         for _ in range(times):
@@ -128,6 +128,15 @@ def test_release_that_fails_is_given_up_with_the_figures(watched: Watched) -> No
     assert watched.given_up == []
     watched.fail(TWO)
     assert watched.given_up == [(TWO, "2 of 4 requests failed (at most 25.0% may), 0 of 0 of the release before")]
+
+
+def test_verdict_tells_where_the_last_run_failed_and_nothing_of_what_it_was_given(watched: Watched) -> None:
+    watched.fail(TWO, 2)
+    watched.probation.failed(TWO, "Reshape node: the input shape {1,99} cannot be reshaped")
+    watched.answer(TWO, times=1)
+    ((_, why),) = watched.given_up
+    assert why.endswith("; the last failed in a Reshape node")
+    assert "99" not in why
 
 
 def test_release_is_given_up_by_an_answer_that_makes_enough_requests(watched: Watched) -> None:
@@ -378,7 +387,7 @@ def test_requests_of_many_threads_are_all_counted() -> None:
     def work() -> None:
         for _ in range(500):
             probation.answered(TWO, GOOD)
-            probation.failed(TWO)
+            probation.failed(TWO, "")
             probation.answered(TWO, STRANGE)
 
     probation = Probation(replace(TERMS, max_error_rate=1), has_room=lambda: True)
@@ -390,7 +399,7 @@ def test_requests_of_many_threads_are_all_counted() -> None:
 def test_release_that_many_threads_see_fail_is_given_up_once() -> None:
     def work() -> None:
         for _ in range(500):
-            probation.failed(TWO)
+            probation.failed(TWO, "")
 
     given_up: list[Release] = []
     probation = Probation(TERMS, has_room=lambda: True)

@@ -101,7 +101,7 @@ def test_first_release_has_nothing_to_be_held_beside(ring: RequestRing) -> None:
 
 def test_model_without_recent_requests_has_nothing_to_replay(ring: RequestRing) -> None:
     ring.offer(release_of(7, "other"), {"input": np.ones((1, 2), np.float32)}, [column(1)])
-    assert examine(ring, candidate(lambda value: value)) == {}
+    assert examine(ring, candidate(lambda value: value)) == {"requests": 0}
 
 
 def test_requests_that_older_bytes_answered_are_not_replayed(ring: RequestRing) -> None:
@@ -148,9 +148,9 @@ SPARE = Signature((*SIGNATURE.inputs, TensorSpec("other", "float32", ("n",), opt
 RENAMED = Signature((TensorSpec("data", "float32", ("n", 2)),), SIGNATURE.outputs)
 
 
-@pytest.mark.parametrize(("signature", "replayed"), [(SIGNATURE, 1), (SPARE, 1), (BOTH, None), (RENAMED, None)])
+@pytest.mark.parametrize(("signature", "replayed"), [(SIGNATURE, 1), (SPARE, 1), (BOTH, 0), (RENAMED, 0)])
 def test_request_is_replayed_only_where_its_inputs_are_all_that_the_candidate_needs(
-    ring: RequestRing, signature: Signature, replayed: int | None
+    ring: RequestRing, signature: Signature, replayed: int
 ) -> None:
     served(ring, 1)
     tried = ScriptedTried(lambda _: [column(1)], signature)
@@ -379,7 +379,8 @@ def test_figure_above_its_limit_refuses(ring: RequestRing, limit: str, figure: f
     tried.seconds = {"candidate": 0.004, "live": 0.001}
     refusal = refused(ring, tried, ReplayLimits(**{limit: figure / 2}))
     assert refusal.check == "replay"
-    assert refusal.reason == f"over 4 replayed requests, {said} (gate.replay.{limit} is {figure / 2:g})"
+    drifted = f"over 4 replayed requests, {said} (gate.replay.{limit} is {figure / 2:g})"
+    assert refusal.reason == f"{drifted}; deploy it with force to accept that"
 
 
 @pytest.mark.parametrize(("limit", "figure", "said"), LIMITS)
@@ -407,7 +408,7 @@ def test_every_limit_that_is_passed_is_told_and_the_figures_beside(ring: Request
     refusal = refused(ring, candidate(worse), ReplayLimits(max_errors=0, max_abs=0.25, max_mean_abs=9))
     assert refusal.reason == (
         "over 4 replayed requests, errors is 0.25 (gate.replay.max_errors is 0) and max_abs is 0.5 "
-        "(gate.replay.max_abs is 0.25)"
+        "(gate.replay.max_abs is 0.25); deploy it with force to accept that"
     )
     assert (refusal.detail["requests"], refusal.detail["errors"], refusal.detail["mean_abs"]) == (4, 0.25, 0.5)
 

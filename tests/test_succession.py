@@ -48,7 +48,7 @@ def serves(rig: DeployingRig, model: str = "default") -> Release:
 def fail(rig: DeployingRig, release: Release | None = None) -> None:
     """As many runs of ``release``, by default of what serves, fail as give it up; waits for all that follows."""
     for _ in range(STANDING_BY.min_requests):
-        rig.probation.failed(release or serves(rig))
+        rig.probation.failed(release or serves(rig), "")
     rig.settle()
 
 
@@ -109,7 +109,7 @@ def test_giving_up_is_told_with_its_cause_and_figures(tried: DeployingRig) -> No
     assert step.reason == (
         "version 2 failed its probation: 4 of 4 requests failed (at most 25.0% may), 0 of 0 of the release before"
     )
-    assert step.detail == {"from_version": 2, "from_sha256": sha256_of(2)}
+    assert step.detail == {"from_version": 2, "from_sha256": sha256_of(2), "to_version": 1}
     assert (live.sha256, live.model_path) == (sha256_of(1), "drop/1.onnx")
     assert live.seconds is not None
     assert set(live.seconds) == {"total", "settle", "swap"}
@@ -354,7 +354,7 @@ def test_giving_up_does_not_wait_for_another_models_trial(tried: DeployingRig) -
     assert tried.trial.begun.wait(WAIT_SECONDS)
     after = tried.journal.last_id()
     for _ in range(STANDING_BY.min_requests):
-        tried.probation.failed(serves(tried))
+        tried.probation.failed(serves(tried), "")
     waits_for(tried, lambda event: event.event == "live" and event.cause == "probation", after=after)
     assert tried.serving() == (3, 1.0)
     assert not other.done()
@@ -370,7 +370,7 @@ def test_giving_up_in_the_middle_of_the_same_models_trial_comes_before_that_depl
     assert tried.trial.begun.wait(WAIT_SECONDS)
     after = tried.journal.last_id()
     for _ in range(STANDING_BY.min_requests):
-        tried.probation.failed(serves(tried))
+        tried.probation.failed(serves(tried), "")
     waits_for(tried, lambda event: event.event == "live" and event.cause == "probation", after=after)
     tried.trial.let_go.set()
     outcome = next_one.result(WAIT_SECONDS)
@@ -393,7 +393,7 @@ def test_stop_before_a_giving_up_had_its_turn_leaves_nothing(tried: DeployingRig
     (other,) = tried.submit(tried.wish(9, model="other"))
     assert tried.trial.begun.wait(WAIT_SECONDS)
     for _ in range(STANDING_BY.min_requests):
-        tried.probation.failed(serves(tried))
+        tried.probation.failed(serves(tried), "")
     assert tried.deployer.stop()
     assert isinstance(other.exception(WAIT_SECONDS), ShuttingDown)
     assert opened(tried) == []
@@ -404,7 +404,7 @@ def test_release_that_fails_after_the_stop_is_nobodys_business(tried: DeployingR
     second = serves(tried)
     assert tried.deployer.stop()
     for _ in range(STANDING_BY.min_requests):
-        tried.probation.failed(second)
+        tried.probation.failed(second, "")
     assert tried.events("rolled_back") == []
 
 

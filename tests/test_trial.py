@@ -582,12 +582,13 @@ def test_process_is_as_nice_as_is_set(rig: Rig) -> None:
     assert terms_of(rig, nice=13).nice == 13
 
 
-@pytest.mark.parametrize(("measure", "seconds"), [(None, 3 + 3), (0, 3), (0.25, 3.25)])
+@pytest.mark.parametrize(("measure", "seconds"), [(None, 3), (0, 0), (0.25, 0.25)])
 def test_process_has_the_time_that_is_set_to_answer(rig: Rig, measure: float | None, seconds: float) -> None:
     process = FakeProcess(proof_record())
     rig.parent.processes = [process]
     rig.proof(three, timeout_seconds=3, measure_seconds=measure)
-    assert process.seconds == [seconds + TELLING_SECONDS]
+    assert process.seconds == [3 + TELLING_SECONDS]
+    assert process.more_seconds == {COMPILING: 3, MEASURING: seconds}
     assert (process.asked[0]["seconds"], process.asked[0]["measure_seconds"]) == (3, measure)
 
 
@@ -608,10 +609,14 @@ class FakeProcess(TrialProcess):
         self.answers = list(answers)
         self.asked: list[Mapping[str, Any]] = []
         self.seconds: list[float] = []
+        self.more_seconds: Mapping[str, float] | None = None
         self.is_closed = False
 
-    def ask(self, what: Mapping[str, object], *, seconds: float, doing: str) -> dict[str, Any]:
+    def ask(
+        self, what: Mapping[str, object], *, seconds: float, doing: str, more_seconds: Mapping[str, float] | None = None
+    ) -> dict[str, Any]:
         assert not self.is_closed
+        self.more_seconds = more_seconds
         self.asked.append(what)
         self.seconds.append(seconds)
         answer = self.answers.pop(0)

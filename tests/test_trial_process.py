@@ -270,6 +270,19 @@ class Scripted:
         self._control.close()
 
 
+def test_what_a_process_begins_with_may_have_more_time_once() -> None:
+    scripted = Scripted({"doing": "it talked"}, {"doing": "it talked"})
+    later = threading.Timer(3 * SOON_SECONDS, lambda: scripted.far.send({"answer": 1}))
+    with scripted as process:
+        later.start()
+        more = {"it talked": WAIT_SECONDS}
+        assert process.ask({}, seconds=SOON_SECONDS, doing="it was asked", more_seconds=more) == {"answer": 1}
+        assert more == {"it talked": WAIT_SECONDS}
+        later.join()
+    with Scripted(*[{"doing": "it talked"}] * 9) as process, pytest.raises(Overdue):
+        process.ask({}, seconds=SOON_SECONDS, doing="it was asked", more_seconds={"it talked": SOON_SECONDS})
+
+
 def test_answer_after_the_time_counts_for_nothing_however_quickly_it_comes() -> None:
     with Scripted(*[{"doing": "it talked"}] * 50, {"answer": 1}) as process, pytest.raises(Overdue):
         process.ask({}, seconds=0, doing="it was asked")

@@ -21,6 +21,7 @@ from daemon.intake.naming import TEST_DATA_PREFIX, shown
 from daemon.release import Signature
 from daemon.runtime import Array, decode
 
+WAYS_ON = "mend the model or what is expected of it, or deploy it with force"
 MOST_FILES = 1000
 MOST_BYTES = 64 << 20
 _KEYS = frozenset({"inputs", "output", "outputs", "atol", "rtol"})
@@ -85,7 +86,7 @@ def _sentence(missed: Sequence[tuple[Example, str, Miss]], checked: int) -> str:
     what = f"output {output!r} " if output else ""
     files = len({each[0].called for each in missed})
     rest = f"; {files} of {checked} examples are missed" if checked > 1 else ""
-    return f"{example.called}: {what}{miss.clause}{rest}"
+    return f"{example.called}: {what}{miss.clause}{rest}; {WAYS_ON}"
 
 
 def golden_files(root: Path | None, model: str) -> list[Path]:
@@ -117,6 +118,8 @@ def test_data_sets(beside: Path | None) -> list[Path]:
 def _from_json(path: Path, called: str, signature: Signature, default: Tolerance) -> Example:
     """The example in a file; raises Rejected for one that cannot be read: what cannot be checked is not proved."""
     value = read_golden(path, called)
+    if value.keys() >= {"error", "code"}:
+        raise Rejected("golden", f"{called}: it holds the answer that a request was refused with, not a prediction")
     for key in value.keys() - _KEYS - _KEYS_OF_AN_ANSWER:
         raise Rejected("golden", f"{called}: unknown key {key!r:.100}, expected {', '.join(sorted(_KEYS))}")
     try:

@@ -67,7 +67,7 @@ class Replay:
         samples = self._ring.samples(subject.model, subject.serving.sha256)
         fitting = [sample for sample in samples if _fits(sample, tried.proof.signature)]
         if not fitting:
-            return {}
+            return {"requests": 0}
         found = self._replayed(fitting, subject.serving, tried)
         figures = found.plain()
         beyond = [
@@ -76,7 +76,8 @@ class Replay:
             if (value := getattr(found, name)) is not None and value > most
         ]
         if beyond:
-            raise Rejected(self.name, f"over {found.requests} replayed requests, {' and '.join(beyond)}", figures)
+            drifted = f"over {found.requests} replayed requests, {' and '.join(beyond)}"
+            raise Rejected(self.name, f"{drifted}; deploy it with force to accept that", figures)
         return figures
 
     def _replayed(self, samples: Sequence[Sample], serving: Release, tried: Tried) -> Drift:

@@ -138,9 +138,10 @@ class Trial:
             **self._options_of_trial(),
         }
         measuring = settings.timeout_seconds if settings.measure_seconds is None else settings.measure_seconds
-        seconds = settings.timeout_seconds + measuring + GRACE_SECONDS
+        seconds = settings.timeout_seconds + GRACE_SECONDS
+        later = {COMPILING: settings.timeout_seconds, MEASURING: measuring}
         try:
-            answer = process.ask(asked, seconds=seconds, doing=LOADING)
+            answer = process.ask(asked, seconds=seconds, doing=LOADING, more_seconds=later)
         except (Ended, Overdue) as end:
             if form is not None and end.doing in (LOADING, COMPILING, MEASURING):  # the form is what is measured
                 raise _CompilingFailed(str(end)) from None

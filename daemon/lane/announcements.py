@@ -61,16 +61,17 @@ def live(wish: Wish, release: Release, before: Release | None, stages: Stages, r
     return [step, serves]
 
 
-def given_up(release: Release, failed: Release, why: str, stages: Stages) -> list[Event]:
-    """``release`` serves again as ``failed`` did not pass its probation."""
+def given_up(release: Release, failed: Release, to_version: int, why: str, stages: Stages) -> list[Event]:
+    """``release`` serves the bytes of ``to_version`` again, as ``failed`` did not pass its probation."""
+    reason = f"version {failed.version} failed its probation"
     step = _of(
         release,
         "rolled_back",
         cause="probation",
-        reason=f"version {failed.version} failed its probation: {why}",
-        detail={"from_version": failed.version, "from_sha256": failed.sha256},
+        reason=f"{reason}: {why}",
+        detail={"from_version": failed.version, "from_sha256": failed.sha256, "to_version": to_version},
     )
-    return [step, _of(release, "live", cause="probation", seconds=stages.breakdown())]
+    return [step, _of(release, "live", cause="probation", reason=reason, seconds=stages.breakdown())]
 
 
 def retired(release: Release) -> Event:

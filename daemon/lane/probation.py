@@ -4,6 +4,7 @@ Entered by request threads, which say how each run went, and by the deployer's. 
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +16,9 @@ from daemon.release import Release
 from daemon.runtime import Output
 
 LOG = logging.getLogger("modeldrop.deployer")
+
+_NODE = re.compile(r"\w{1,100} node(?=:)")
+"""All that is told of a failure: what ONNX Runtime says after it may hold something of a request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,7 @@ class _Watch:
     tally: Tally = Tally()
     is_over: bool = False
     is_warned: bool = False
+    last_node: str = ""
 
 
 GiveUp = Callable[[Release, str], None]
@@ -121,10 +126,11 @@ class Probation:
         is_watched = not watch.is_over and time.monotonic() < watch.until
         self._count(watch, failed=0, non_finite=int((is_watched or is_sampled) and has_non_finite(outputs)))
 
-    def failed(self, release: Release) -> None:
-        """A run of ``release`` has failed, and not for the input's sake."""
+    def failed(self, release: Release, reason: str) -> None:
+        """A run of ``release`` has failed, for a ``reason`` of ONNX Runtime's, and not for the input's sake."""
         watch = self._watches.get(release.model)
         if watch is not None and watch.release.version == release.version:
+            watch.last_node = found[0] if (found := _NODE.match(reason)) else ""
             self._count(watch, failed=1, non_finite=0)
 
     def of(self, model: str) -> dict[str, object] | None:
@@ -171,9 +177,10 @@ class Probation:
         if watch.is_over or watch.before is None or time.monotonic() >= watch.until:
             return None
         why = fault(watch.tally, watch.tally_before, self._terms)
-        if why is not None:
-            watch.is_over = True
-        return why
+        if why is None:
+            return None
+        watch.is_over = True
+        return f"{why}; the last failed in a {watch.last_node}" if watch.last_node else why
 
 
 def fault(now: Tally, before: Tally, terms: ProbationTerms) -> str | None:

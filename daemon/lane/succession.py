@@ -117,7 +117,8 @@ class Succession:
         self._dismiss(failed.model)  # what a request still has on loan
         release = instead_of(failed, before, self._journal.next_version(failed.model))
         self.commit(release, engine)
-        retired = self.take_over(release, engine, stages, lambda: announcements.given_up(release, failed, why, stages))
+        told = partial(announcements.given_up, release, failed, before.version, why, stages)
+        retired = self.take_over(release, engine, stages, told)
         self.serve_without_probation(release, retired)
         return release
 

@@ -104,6 +104,8 @@ def _details(name: str, value: object) -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _details(f"{name}.{key}", inner)
+    elif name.endswith("sha256") and isinstance(value, str):
+        yield f"{visible(name)}={quoted(value[:8])}…"
     elif value is not None:
         yield f"{visible(name)}={_detail(value)}"
 

@@ -95,11 +95,13 @@ def first_run(engine: Engine, *, timeout_seconds: float, given: Iterable[Mapping
             failures.append(failure)
         except RunTimeout:
             raise Rejected(
-                "trial", f"a run on synthesised inputs was stopped after {timeout_seconds:.3g} seconds"
+                "trial",
+                f"a run on synthesised inputs was stopped after {timeout_seconds:.3g} seconds "
+                "(gate.trial.timeout_seconds)",
             ) from None
     for each in failures:
         if isinstance(each, InferenceFailed):
-            raise Rejected("trial", f"no run on synthesised inputs succeeded: {each}")
+            raise Rejected("trial", f"no run on synthesised inputs succeeded: {each} (give it others by a golden file)")
     return FirstRun(None, [], why=f"no inputs could be guessed that the model takes: {failures[0]}")
 
 

@@ -52,13 +52,17 @@ class TrialProcess:
         self._pidfd = pidfd
         self._control = control
 
-    def ask(self, what: Mapping[str, object], *, seconds: float, doing: str) -> dict[str, Any]:
+    def ask(
+        self, what: Mapping[str, object], *, seconds: float, doing: str, more_seconds: Mapping[str, float] | None = None
+    ) -> dict[str, Any]:
         """The answer to ``what``, within ``seconds``; ``doing`` says in a clause what is asked, for the errors.
 
         The process may say meanwhile that it began with something else (``{"doing": …}``), and then that is told.
+        What it begins with may have ``more_seconds``, once.
         Raises Ended, Overdue, Lost or Interrupted, after which there is nothing left to ask.
         """
         due = time.monotonic() + seconds
+        more = dict(more_seconds or {})
         try:
             self._wire.send(dict(what), seconds=seconds)
             while (left := due - time.monotonic()) > 0:
@@ -68,6 +72,7 @@ class TrialProcess:
                 if "doing" not in answer:
                     return answer
                 doing = str(answer["doing"])[:200]
+                due += more.pop(doing, 0.0)
                 self._meanwhile()  # one that talks all the time leaves the wire nothing to wait for
             raise Late
         except Late:

@@ -47,7 +47,8 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
         model = model_name(wanted.get("model", default_model))
         model_path = wanted.get("model_path")
         if not isinstance(model_path, str) or not model_path:
-            raise BadRequest(f"expected 'model_path' as text, found {model_path!r}")
+            came = f"found {model_path!r:.100}" if "model_path" in wanted else "there is none"
+            raise BadRequest(f"expected 'model_path' as text, {came}")
         switches = switches_of(wanted)
         found = _Named(files, files.find(model_path), model, shown(model_path), switches.force)
         if switches.dry_run:
@@ -58,6 +59,7 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
     def upload(model: str) -> Response:
         filename = model_filename(request.args.get("filename", f"{model}.onnx"))
         stream = cast(BinaryIO, request.environ["wsgi.input"])
+        refuse_unknown_keys(request.args, {"filename", *SWITCHES})
         switches = switches_of_query(request.args)
         wish = Wish(
             model=model_name(model),

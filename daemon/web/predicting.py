@@ -78,8 +78,8 @@ class Predictor:
         release = serving.release
         try:
             outputs = serving.engine.run(inputs, timeout_seconds=self._timeout_seconds)
-        except InferenceFailed:
-            self._probation.failed(release)
+        except InferenceFailed as failure:
+            self._probation.failed(release, str(failure))
             raise
         is_sampled = self._ring.wants(release.model)
         self._probation.answered(release, outputs, is_sampled=is_sampled)

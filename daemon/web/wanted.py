@@ -33,7 +33,7 @@ def switches_of(wanted: Mapping[str, object]) -> Switches:
 
 
 def switches_of_query(query: Mapping[str, str]) -> Switches:
-    """The switches in a query, where true and false are words."""
+    """The switches in a query, where true and false are words; raises BadRequest as ``switches_of``."""
     for name in SWITCHES & query.keys():
         if query[name].lower() not in _WORDS:
             raise BadRequest(f"{name}: expected true or false, found {query[name]!r:.100}")
