@@ -10,12 +10,13 @@ from functools import partial
 from typing import Any
 
 from daemon.errors import DeployFailed, ModeldropError, Rejected, UnknownModel, UnknownVersion
+from daemon.gate import Report
 from daemon.history import Journal
 from daemon.holder import ModelHolder
 from daemon.intake.store import Store
 from daemon.lane import Entry, Lane, Outcome, Rehearsal, Stages, StoredSource, Wish, announcements
 from daemon.lane.adopt import Adoption
-from daemon.lane.back import earlier
+from daemon.lane.back import earlier, predecessor
 from daemon.lane.prepare import Preparation
 from daemon.lane.restore import newest_intact, renumbered
 from daemon.lane.succession import Succession
@@ -130,7 +131,9 @@ class Deployer:
             serving = self._holder.release_of(wish.model)
             if serving is not None and _is_what_serves(wish, candidate, serving):
                 return self._keep(wish, serving, stages)
-            report = self._preparation.examine(wish, candidate, serving, stages)
+            serving, report = self._examined(wish, candidate, stages)
+            if serving is not None and _is_what_serves(wish, candidate, serving):
+                return self._keep(wish, serving, stages)
             release = self._preparation.release(wish, candidate, report)
             engine = self._adoption.warm_engine(release, stages)
             self._succession.commit(release, engine)
@@ -156,8 +159,7 @@ class Deployer:
             candidate = self._preparation.bring(wish, stages)
         except Rejected as refusal:
             return Rehearsal(kind="rejected", model_path=wish.model_path, sha256=None, refusal=refusal, report=None)
-        serving = self._holder.release_of(wish.model)
-        report = self._preparation.examine(wish, candidate, serving, stages)
+        serving, report = self._examined(wish, candidate, stages, is_rehearsal=True)
         standing = report.refusal(forced=wish.forced)
         is_same = serving is not None and _is_what_serves(wish, candidate, serving)
         kind: RehearsedKind = "unchanged" if is_same else "rejected" if standing else "live"
@@ -210,10 +212,21 @@ class Deployer:
         is_told = self._journal.is_told(release)
         told = partial(announcements.restored, release, faults, stages, told=is_told)
         self._succession.take_over(release, intact.engine, stages, lambda: [told()])
-        self._succession.serve_without_probation(release)
+        before = predecessor(release, releases, self._store.entries())
+        self._succession.go_on(release, before)
         return release
 
     # The steps of the acts.
+
+    def _examined(
+        self, wish: Wish, candidate: Candidate, stages: Stages, *, is_rehearsal: bool = False
+    ) -> tuple[Release | None, Report]:
+        """What the gate says, beside what serves: anew where a release was given up for another meanwhile."""
+        while True:
+            serving = self._holder.release_of(wish.model)
+            report = self._preparation.examine(wish, candidate, serving, stages, is_rehearsal=is_rehearsal)
+            if self._holder.release_of(wish.model) is serving:
+                return serving, report
 
     def _need(self, model: str) -> None:
         if model not in self._journal.models():

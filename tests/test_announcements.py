@@ -99,6 +99,7 @@ def test_live_that_was_forced_lists_what_it_would_have_failed() -> None:
     (event,) = announcements.live(replace(WISH, forced=True), NEW, OLD, STAGES, report_of(CHANGED, MISSED))
     assert event.detail == {
         "changed": "against version 3: output 'z' is new",
+        "golden": {"checked": 7},
         "forced": ["golden: differs by 2"],
     }
 
@@ -115,6 +116,8 @@ def test_rejected_carries_what_its_check_found_and_what_else_would_have_refused(
     assert (event.check, event.reason) == ("signature", "output 'y' is gone")
     assert event.detail == {
         "changed": "output 'y' is gone; output 'z' is new",
+        "golden": {"checked": 7},
+        "replay": {"requests": 64, "max_abs": 0.5},
         "also": ["golden: differs by 2"],
     }
 
@@ -122,7 +125,7 @@ def test_rejected_carries_what_its_check_found_and_what_else_would_have_refused(
 def test_rejected_by_one_check_alone_has_nothing_else_to_tell() -> None:
     assert MISSED.refusal is not None
     event = announcements.rejected(WISH, "e" * 64, MISSED.refusal, STAGES, report_of(CHANGED, MISSED))
-    assert event.detail == {"checked": 7}
+    assert event.detail == {"changed": "against version 3: output 'z' is new", "golden": {"checked": 7}}
 
 
 def test_given_up_is_told_by_the_step_back_and_what_serves_again() -> None:

@@ -111,12 +111,12 @@ def test_rollback_without_an_earlier_content_is_refused(rig: DeployingRig) -> No
 
 def test_rollback_to_pruned_bytes_is_refused(tmp_path: Path) -> None:
     with DeployingRig(tmp_path / "pruned", keep=1) as rig:
-        for content in (1, 2, 3):
+        for content in (1, 2, 3, 4):
             rig.deploy(content)
-        error = rig.deployer.rollback("default", 1).exception(WAIT_SECONDS)
+        error = rig.deployer.rollback("default", 2).exception(WAIT_SECONDS)
         assert isinstance(error, UnknownVersion)
         assert "no longer kept" in str(error)
-        assert rig.serving() == (3, 3.0)
+        assert rig.serving() == (4, 4.0)
 
 
 def test_rollback_to_damaged_bytes_is_rejected(rig: DeployingRig) -> None:

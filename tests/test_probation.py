@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemon.lane.probation import Probation, ProbationTerms, Tally, fault
+from daemon.lane.probation import LOOK_SECONDS, Probation, ProbationTerms, Tally, fault
 from daemon.release import Release
 from daemon.runtime import Output
 from tests.fakes import release_of
@@ -109,17 +109,51 @@ class Watched:
 def watched(clock: Clock) -> Watched:
     """Version 2 is on probation after version 1, which nobody had asked."""
     watched = Watched()
-    watched.probation.begin(TWO, ONE)
+    watched.probation.begin(TWO, (ONE,))
     return watched
 
 
 @pytest.mark.parametrize(
-    ("before", "seconds", "is_watched"), [(ONE, 60, True), (ONE, 0.5, True), (None, 60, False), (ONE, 0, False)]
+    ("way_back", "seconds", "is_watched"),
+    [((ONE,), 60, True), ((ONE,), 0.5, True), ((), 60, False), ((ONE,), 0, False)],
 )
 def test_release_is_watched_where_there_is_one_to_go_back_to_and_time(
-    before: Release | None, seconds: float, is_watched: bool
+    way_back: tuple[Release, ...], seconds: float, is_watched: bool
 ) -> None:
-    assert Watched(replace(TERMS, seconds=seconds)).probation.begin(TWO, before) is is_watched
+    assert Watched(replace(TERMS, seconds=seconds)).probation.begin(TWO, way_back) is is_watched
+
+
+def test_release_is_watched_for_what_is_left_of_its_time(clock: Clock) -> None:
+    watched = Watched()
+    assert watched.probation.begin(TWO, (ONE,), seconds=5)
+    clock.now += 5
+    watched.fail(TWO, 9)
+    assert watched.given_up == []
+    assert not watched.probation.begin(TWO, (ONE,), seconds=-1)
+
+
+def test_way_back_leads_on_past_what_has_not_proved_itself(watched: Watched) -> None:
+    assert watched.probation.way_back_to(ONE) == (ONE,)
+    watched.answer(TWO, times=3)
+    assert watched.probation.way_back_to(TWO) == (TWO, ONE)
+    watched.probation.begin(THREE, (TWO, ONE))
+    assert watched.probation.way_back_from(THREE) == (TWO, ONE)
+    assert watched.probation.fallbacks() == {TWO.sha256, ONE.sha256}
+
+
+def test_way_back_ends_at_what_has_proved_itself(watched: Watched, clock: Clock) -> None:
+    watched.answer(TWO, times=4)
+    assert watched.probation.way_back_to(TWO) == (TWO,)
+    watched.probation.begin(THREE, (TWO,))
+    clock.now += 60
+    assert watched.probation.way_back_to(THREE) == (THREE,)
+
+
+def test_model_that_is_forgotten_is_on_no_probation(watched: Watched) -> None:
+    watched.probation.forget("default")
+    watched.probation.forget("default")
+    assert watched.probation.of("default") is None
+    assert watched.probation.way_back_from(TWO) == ()
 
 
 def test_release_that_fails_is_given_up_with_the_figures(watched: Watched) -> None:
@@ -153,7 +187,7 @@ def test_release_is_given_up_once(watched: Watched) -> None:
 
 def test_release_without_one_before_is_never_given_up() -> None:
     watched = Watched()
-    watched.probation.begin(ONE, None)
+    watched.probation.begin(ONE, ())
     watched.fail(ONE, 50)
     assert watched.given_up == []
 
@@ -169,7 +203,7 @@ def test_runs_of_another_release_or_model_do_not_count(watched: Watched) -> None
 
 def test_every_model_is_watched_by_itself(watched: Watched) -> None:
     other = release_of(5, "other")
-    watched.probation.begin(other, release_of(4, "other"))
+    watched.probation.begin(other, (release_of(4, "other"),))
     watched.fail(TWO, 3)
     watched.fail(other, 4)
     assert [release for release, _ in watched.given_up] == [other]
@@ -178,26 +212,26 @@ def test_every_model_is_watched_by_itself(watched: Watched) -> None:
 
 def test_release_is_held_beside_how_the_one_before_did(clock: Clock) -> None:
     watched = Watched()
-    watched.probation.begin(ONE, None)
+    watched.probation.begin(ONE, ())
     watched.answer(ONE)
     watched.fail(ONE)
-    watched.probation.begin(TWO, ONE)
+    watched.probation.begin(TWO, (ONE,))
     watched.fail(TWO, 50)
     assert watched.given_up == []
 
 
 def test_release_is_not_held_beside_one_that_is_not_the_one_before(clock: Clock) -> None:
     watched = Watched()
-    watched.probation.begin(ONE, None)
+    watched.probation.begin(ONE, ())
     watched.fail(ONE, 10)
-    watched.probation.begin(THREE, TWO)
+    watched.probation.begin(THREE, (TWO,))
     watched.fail(THREE, 4)
     assert watched.given_up == [(THREE, "4 of 4 requests failed (at most 25.0% may), 0 of 0 of the release before")]
 
 
 def test_release_that_took_the_place_of_the_watched_one_starts_anew(watched: Watched) -> None:
     watched.fail(TWO, 3)
-    watched.probation.begin(THREE, None)
+    watched.probation.begin(THREE, ())
     assert watched.probation.tally("default") == Tally()
     watched.fail(TWO)
     assert watched.given_up == []
@@ -249,7 +283,7 @@ def test_model_that_nobody_watches_has_an_empty_tally() -> None:
 
 def test_infinities_give_a_release_up_where_they_count(clock: Clock) -> None:
     watched = Watched(STRICT)
-    watched.probation.begin(TWO, ONE)
+    watched.probation.begin(TWO, (ONE,))
     watched.answer(TWO, times=2)
     watched.answer(TWO, STRANGE, times=2)
     assert watched.given_up == [
@@ -262,9 +296,9 @@ def test_infinities_give_a_release_up_where_they_count(clock: Clock) -> None:
 
 def test_infinities_that_the_release_before_gave_too_give_none_up(clock: Clock) -> None:
     watched = Watched(STRICT)
-    watched.probation.begin(ONE, None)
+    watched.probation.begin(ONE, ())
     watched.answer(ONE, STRANGE)
-    watched.probation.begin(TWO, ONE)
+    watched.probation.begin(TWO, (ONE,))
     watched.answer(TWO, STRANGE, times=50)
     assert watched.given_up == []
 
@@ -282,7 +316,7 @@ def test_new_infinities_are_warned_of_once(watched: Watched, caplog: pytest.LogC
 
 def test_infinities_of_a_first_release_are_warned_of_too(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     watched = Watched()
-    watched.probation.begin(ONE, None)
+    watched.probation.begin(ONE, ())
     watched.answer(ONE, STRANGE)
     assert warnings_of(caplog) == [
         "version 1 of default gives NaN or infinities, which no release before it could show"
@@ -293,18 +327,21 @@ def test_infinities_that_the_release_before_gave_too_are_not_warned_of(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     watched = Watched()
-    watched.probation.begin(ONE, None)
+    watched.probation.begin(ONE, ())
     watched.answer(ONE, STRANGE)
     caplog.clear()
-    watched.probation.begin(TWO, ONE)
+    watched.probation.begin(TWO, (ONE,))
     watched.answer(TWO, STRANGE)
     assert warnings_of(caplog) == []
 
 
-def test_infinities_are_looked_for_during_probation_alone(watched: Watched, clock: Clock) -> None:
+def test_infinities_are_looked_for_now_and_then_once_the_probation_is_over(watched: Watched, clock: Clock) -> None:
     clock.now += 60
-    watched.answer(TWO, STRANGE)
-    assert watched.probation.tally("default") == Tally(1, 0, 0)
+    watched.answer(TWO, STRANGE, times=5)
+    assert watched.probation.tally("default") == Tally(5, 0, 1)
+    clock.now += LOOK_SECONDS
+    watched.answer(TWO, STRANGE, times=5)
+    assert watched.probation.tally("default") == Tally(10, 0, 2)
 
 
 def test_probation_is_shown_with_what_was_counted_and_what_is_left(watched: Watched, clock: Clock) -> None:
@@ -323,7 +360,7 @@ def test_probation_is_shown_with_what_was_counted_and_what_is_left(watched: Watc
 
 def shown_after(act: Any) -> object:
     watched = Watched()
-    watched.probation.begin(TWO, ONE)
+    watched.probation.begin(TWO, (ONE,))
     act(watched)
     return watched.probation.of("default")
 
@@ -331,7 +368,7 @@ def shown_after(act: Any) -> object:
 def test_probation_that_is_over_is_not_shown(clock: Clock) -> None:
     assert shown_after(lambda watched: watched.probation.end(TWO)) is None
     assert shown_after(lambda watched: watched.fail(TWO, 4)) is None
-    assert shown_after(lambda watched: watched.probation.begin(THREE, None)) is None
+    assert shown_after(lambda watched: watched.probation.begin(THREE, ())) is None
     assert shown_after(lambda watched: setattr(clock, "now", clock.now + 60)) is None
     assert shown_after(lambda watched: None) is not None
 
@@ -340,18 +377,18 @@ def test_model_that_is_not_watched_has_no_probation_to_show() -> None:
     assert Watched().probation.of("default") is None
 
 
-def test_release_before_is_that_of_what_serves_alone(watched: Watched) -> None:
-    assert watched.probation.release_before(TWO) == ONE
-    assert watched.probation.release_before(THREE) is None
-    assert watched.probation.release_before(release_of(2, "other")) is None
+def test_way_back_is_from_what_serves_alone(watched: Watched) -> None:
+    assert watched.probation.way_back_from(TWO) == (ONE,)
+    assert watched.probation.way_back_from(THREE) == ()
+    assert watched.probation.way_back_from(release_of(2, "other")) == ()
 
 
 def test_bytes_that_may_have_to_serve_again_are_those_before_what_is_on_probation(clock: Clock) -> None:
     probation = Watched().probation
-    probation.begin(ONE, None)
+    probation.begin(ONE, ())
     assert probation.fallbacks() == set()
-    probation.begin(TWO, ONE)
-    probation.begin(release_of(9, "other"), release_of(8, "other"))
+    probation.begin(TWO, (ONE,))
+    probation.begin(release_of(9, "other"), (release_of(8, "other"),))
     assert probation.fallbacks() == {ONE.sha256, release_of(8).sha256}
     assert probation.end(TWO)
     assert probation.fallbacks() == {release_of(8).sha256}
@@ -391,7 +428,7 @@ def test_requests_of_many_threads_are_all_counted() -> None:
             probation.answered(TWO, STRANGE)
 
     probation = Probation(replace(TERMS, max_error_rate=1), has_room=lambda: True)
-    probation.begin(TWO, ONE)
+    probation.begin(TWO, (ONE,))
     at_once(work)
     assert probation.tally("default") == Tally(6000, 2000, 2000)
 
@@ -404,6 +441,6 @@ def test_release_that_many_threads_see_fail_is_given_up_once() -> None:
     given_up: list[Release] = []
     probation = Probation(TERMS, has_room=lambda: True)
     probation.start(lambda release, _: given_up.append(release))
-    probation.begin(TWO, ONE)
+    probation.begin(TWO, (ONE,))
     at_once(work)
     assert given_up == [TWO]

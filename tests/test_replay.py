@@ -11,6 +11,7 @@ import pytest
 
 from daemon.errors import InferenceFailed, InvalidInput, Rejected, RunTimeout
 from daemon.gate import Replay, ReplayLimits, RequestRing, Subject
+from daemon.gate.tried import Ran
 from daemon.release import Candidate, Signature, TensorSpec
 from daemon.runtime import Array, Deadlines, EngineOptions, Output, load_engine
 from tests import onnx_models
@@ -348,6 +349,33 @@ def test_speed_is_what_the_trials_measured_where_what_serves_cannot_be_loaded_be
 def test_speed_is_unknown_where_a_trial_measured_nothing(ring: RequestRing, trial: Mapping[str, object]) -> None:
     served(ring, 1)
     assert ratio(ring, candidate(lambda value: value), trial, budget_seconds=0) is None
+
+
+def test_candidate_that_dies_while_it_is_timed_is_refused(ring: RequestRing) -> None:
+    """What its process does not survive, the daemon must not load."""
+
+    class Dying(ScriptedTried):
+        def run(self, inputs: Mapping[str, Array], *, timeout_seconds: float, on: str = "candidate") -> Ran:
+            if on == "candidate" and self.ran_on.count("candidate") == 3:
+                raise Rejected("trial", "killed by SIGSEGV while it ran on an example")
+            return super().run(inputs, timeout_seconds=timeout_seconds, on=on)
+
+    served(ring, 1)
+    tried = Dying(lambda _: [column(1)])
+    tried.live = lambda _: [column(1)]
+    with pytest.raises(Rejected, match="killed by SIGSEGV"):
+        examine(ring, tried)
+
+
+def test_speed_is_unknown_where_what_serves_dies_in_the_trial(ring: RequestRing) -> None:
+    class Serving(ScriptedTried):
+        def run(self, inputs: Mapping[str, Array], *, timeout_seconds: float, on: str = "candidate") -> Ran:
+            if on == "live":
+                raise Rejected("trial", "killed by SIGSEGV while it ran on an example")
+            return super().run(inputs, timeout_seconds=timeout_seconds, on=on)
+
+    served(ring, 1)
+    assert examine(ring, Serving(lambda _: [column(1)]))["speed_ratio"] is None
 
 
 def test_unknown_speed_passes_its_limit(ring: RequestRing) -> None:

@@ -77,7 +77,7 @@ def test_ring_and_probation_are_as_the_settings_want_them(tmp_path: Path, undo: 
 
 def test_probation_tells_the_deployer_whom_to_give_up(tmp_path: Path, undo: ExitStack) -> None:
     spine = built(tmp_path, undo, "probation: {min_requests: 1}")
-    spine.probation.begin(release_of(2), release_of(1))
+    spine.probation.begin(release_of(2), (release_of(1),))
     spine.probation.failed(release_of(2), "")
     running, waiting = spine.deployer._lane.of_model("default")
     assert running is None

@@ -3,15 +3,17 @@
 import hashlib
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from daemon.errors import InferenceFailed, ShuttingDown
+from daemon.gate import Subject, Tried
 from daemon.holder import Serving
 from daemon.lane import Outcome
+from daemon.lane.probation import ProbationTerms
 from daemon.release import Event, Release
 from daemon.web.predicting import Predictor
 from tests.deploying_rig import TERMS, DeployingRig
@@ -309,11 +311,12 @@ def test_unload_during_probation_frees_both(tried: DeployingRig, caplog: pytest.
     assert caplog.records == []
 
 
-def test_load_after_an_unload_is_not_on_probation(tried: DeployingRig) -> None:
+def test_probation_goes_on_after_an_unload_and_a_load(tried: DeployingRig) -> None:
     tried.deployer.unload("default").result(WAIT_SECONDS)
+    assert tried.probation.of("default") is None
     tried.deployer.load("default").result(WAIT_SECONDS)
     fail(tried)
-    assert tried.serving() == (2, 2.0)
+    assert tried.serving() == (3, 1.0)
 
 
 def test_rollback_during_probation_is_a_deploy_like_any_other(tried: DeployingRig) -> None:
@@ -382,6 +385,36 @@ def test_giving_up_in_the_middle_of_the_same_models_trial_comes_before_that_depl
     assert [release.version for release in tried.journal.releases("default")] == [4, 3, 2, 1]
 
 
+class Beside:
+    """A check that notes beside what it was to look at a candidate."""
+
+    name = "beside"
+
+    def __init__(self) -> None:
+        self.versions: list[int | None] = []
+
+    def examine(self, subject: Subject, tried: Tried) -> Mapping[str, object]:
+        self.versions.append(subject.serving.version if subject.serving else None)
+        return {}
+
+
+def test_candidate_is_looked_at_again_beside_what_serves_after_a_giving_up(tmp_path: Path) -> None:
+    beside = Beside()
+    with DeployingRig(tmp_path, probation_terms=STANDING_BY, tried_checks=[beside]) as rig:
+        rig.deploy(1)
+        rig.deploy(2)
+        rig.trial.held = True
+        (next_one,) = rig.submit(rig.wish(3))
+        assert rig.trial.begun.wait(WAIT_SECONDS)
+        after = rig.journal.last_id()
+        for _ in range(STANDING_BY.min_requests):
+            rig.probation.failed(serves(rig), "")
+        waits_for(rig, lambda event: event.event == "live" and event.cause == "probation", after=after)
+        rig.trial.let_go.set()
+        next_one.result(WAIT_SECONDS)
+    assert beside.versions == [None, 1, 2, 3]
+
+
 def test_stop_during_probation_frees_what_stands_by(tried: DeployingRig) -> None:
     assert tried.deployer.stop()
     assert opened(tried) == []
@@ -446,15 +479,51 @@ def test_restart_that_has_nothing_else_serves_bytes_that_failed(tmp_path: Path) 
     assert restarted_without(tmp_path, 1) == (4, 2.0)
 
 
-def test_restored_release_has_none_to_be_given_up_for(tmp_path: Path) -> None:
-    with DeployingRig(tmp_path, probation_terms=STANDING_BY) as rig:
-        rig.deploy(1)
-        rig.deploy(2)
-    with DeployingRig(tmp_path, probation_terms=STANDING_BY) as rig:
+def restored(folder: Path, *contents: float, terms: ProbationTerms = STANDING_BY) -> DeployingRig:
+    """A daemon that was stopped after it had deployed ``contents``, and started again."""
+    with DeployingRig(folder, probation_terms=STANDING_BY) as rig:
+        for content in contents:
+            rig.deploy(content)
+    return DeployingRig(folder, probation_terms=terms)
+
+
+def test_restart_goes_on_with_a_probation(tmp_path: Path) -> None:
+    with restored(tmp_path, 1, 2) as rig:
+        (restoring,) = rig.deployer.restore()
+        restoring.result(WAIT_SECONDS)
+        shown = rig.probation.of("default")
+        assert shown is not None
+        assert shown["back_to"] == 1
+        fail(rig)
+        assert rig.serving() == (3, 1.0)
+
+
+def test_restart_after_a_probation_watches_nothing(tmp_path: Path) -> None:
+    with restored(tmp_path, 1, 2, terms=replace(STANDING_BY, seconds=1e-6)) as rig:
         (restoring,) = rig.deployer.restore()
         restoring.result(WAIT_SECONDS)
         fail(rig)
         assert rig.serving() == (2, 2.0)
+
+
+def test_restored_first_release_has_none_to_be_given_up_for(tmp_path: Path) -> None:
+    with restored(tmp_path, 1) as rig:
+        (restoring,) = rig.deployer.restore()
+        restoring.result(WAIT_SECONDS)
+        fail(rig)
+        assert rig.serving() == (1, 1.0)
+
+
+def test_way_back_leads_on_past_a_release_that_did_not_prove_itself(rig: DeployingRig) -> None:
+    for content in (1, 2, 3):
+        rig.deploy(content)
+    fail(rig)
+    assert rig.serving() == (4, 2.0)
+    assert rig.probation.of("default") is not None
+    fail(rig)
+    assert rig.serving() == (5, 1.0)
+    fail(rig)
+    assert rig.serving() == (5, 1.0)
 
 
 def test_lease_that_outlasts_a_swap_and_the_way_back_keeps_its_engine(rig: DeployingRig) -> None:

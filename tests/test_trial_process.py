@@ -117,7 +117,12 @@ def test_trial_loads_runs_and_answers(process: TrialProcess, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "given", [{"arrays": [{"x": np.array([1005])}]}, {"plain": [{"x": [1005]}]}, {"plain": [[1005]]}]
+    "given",
+    [
+        {"arrays": [{"x": np.array([1005])}]},
+        {"plain": [np.frombuffer(b'{"x": [1005]}', np.uint8)]},
+        {"plain": [np.frombuffer(b"[1005]", np.uint8)]},
+    ],
 )
 def test_trial_runs_the_inputs_that_are_given(process: TrialProcess, tmp_path: Path, given: dict[str, object]) -> None:
     path = onnx_models.unguessable(tmp_path / "m.onnx")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from daemon.trial import wire
-from daemon.trial.wire import Closed, Late, Nonsense, Wire
+from daemon.trial.wire import Closed, Late, Nonsense, Oversized, Wire
 
 WAIT_SECONDS = 10.0
 SOON_SECONDS = 0.05
@@ -93,6 +93,29 @@ def test_extremes_of_numbers_come_back_bit_for_bit(wires: tuple[Wire, Wire]) -> 
         np.array([6e-8, 65504], np.float16),
     ):
         assert there_and_back(wires, array).tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("text", ["你好" * 6_000_000, "a" * (wire.MOST_JSON_BYTES + 1)], ids=["chinese", "long"])
+def test_strings_may_be_longer_than_a_message_of_json(wires: tuple[Wire, Wire], text: str) -> None:
+    sending = threading.Thread(target=wires[0].send, args=(np.array([text, ""], object),))
+    sending.start()
+    back = wires[1].receive(seconds=WAIT_SECONDS)
+    sending.join()
+    assert back.tolist() == [text, ""]
+
+
+def test_strings_of_other_lengths_than_are_told_are_nonsense(pair: Pair) -> None:
+    pair.feed_value({"strings": [[2], 0, 1]}, np.array([1, 5], np.uint32).tobytes(), b"abc")
+    with pytest.raises(Nonsense):
+        pair.wire.receive(seconds=WAIT_SECONDS)
+
+
+def test_more_than_a_message_holds_is_not_sent(wires: tuple[Wire, Wire]) -> None:
+    near, far = wires
+    with pytest.raises(Oversized):
+        near.send("a" * (wire.MOST_JSON_BYTES + 1))
+    near.send("afterwards")
+    assert far.receive(seconds=WAIT_SECONDS) == "afterwards"
 
 
 @pytest.mark.parametrize(

@@ -38,11 +38,12 @@ class Memory:
         if not self._factor:
             return {}
         needed = int(LEAST_BYTES + self._factor * subject.candidate.size_bytes)
-        if not self._fits(self._headroom(), needed):
+        room = self._headroom()
+        if not self._fits(room, needed) and not subject.is_rehearsal:
             self._free_up()
             room = self._headroom()
-            if room is not None and not self._fits(room, needed):
-                raise Rejected(self.name, self._sentence(subject.candidate.size_bytes, needed, room))
+        if room is not None and not self._fits(room, needed):
+            raise Rejected(self.name, self._sentence(subject.candidate.size_bytes, needed, room))
         return {}
 
     def _fits(self, room: Headroom | None, needed: int) -> bool:

@@ -16,7 +16,7 @@ from daemon.errors import Rejected
 from daemon.gate.drift import Drift, Pair, drift
 from daemon.gate.ring import RequestRing, Sample
 from daemon.gate.subject import Subject
-from daemon.gate.tried import Tried
+from daemon.gate.tried import Ran, Tried
 from daemon.release import Release, Signature
 from daemon.runtime import Output
 
@@ -107,19 +107,35 @@ class Replay:
         ours: list[float] = []
         theirs: list[float] = []
         try:
-            tried.load(LIVE, self._stored_at(serving))
-            tried.run(samples[0].inputs, timeout_seconds=self._timeout_seconds, on=LIVE)  # the first is a slow one
+            self._load_live(serving, tried)
+            self._run_live(samples[0], tried)  # the first is a slow one
             for sample in islice(cycle(samples), TIMED):
                 if theirs and time.monotonic() >= due:
                     break
-                live = tried.run(sample.inputs, timeout_seconds=self._timeout_seconds, on=LIVE)
+                live = self._run_live(sample, tried)
                 again = tried.run(sample.inputs, timeout_seconds=self._timeout_seconds)
                 if not live.failed and not again.failed:
                     theirs.append(live.seconds)
                     ours.append(again.seconds)
-        except Rejected:
+        except _LiveFailed:
             return None
         return statistics.median(ours) / statistics.median(theirs) if theirs else None
+
+    def _load_live(self, serving: Release, tried: Tried) -> None:
+        try:
+            tried.load(LIVE, self._stored_at(serving))
+        except Rejected as end:
+            raise _LiveFailed from end
+
+    def _run_live(self, sample: Sample, tried: Tried) -> Ran:
+        try:
+            return tried.run(sample.inputs, timeout_seconds=self._timeout_seconds, on=LIVE)
+        except Rejected as end:
+            raise _LiveFailed from end
+
+
+class _LiveFailed(Exception):
+    """What serves could not be run beside the candidate, which is not the candidate's fault."""
 
 
 def _load_seconds(release: Release) -> float:

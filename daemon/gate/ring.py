@@ -14,6 +14,9 @@ import numpy as np
 from daemon.release import Release
 from daemon.runtime import Array, Output
 
+LARGEST_BYTES = 256 << 20
+"""Of one request: more is not handed to a trial."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -38,7 +41,7 @@ class RequestRing:
         self._lock = threading.Lock()
         self._samples: dict[str, deque[Sample]] = {}  # guarded by _lock
         self._bytes = 0  # guarded by _lock
-        self._due: dict[str, float] = {}  # guarded by _lock, but read without it: a sample more or less is no harm
+        self._due: dict[str, float] = {}  # by no lock: a sample more or less is no harm
 
     def wants(self, model: str) -> bool:
         """Whether it is time for another sample: a moment's question, for every request."""
@@ -51,11 +54,11 @@ class RequestRing:
         after that is closed.
         """
         size = sum(map(_weight, inputs.values())) + sum(map(_weight, outputs))
-        if not self._most or size > self._most_bytes:
+        self._due[release.model] = time.monotonic() + self._pause_seconds
+        if not self._most or size > min(self._most_bytes, LARGEST_BYTES):
             return
         sample = Sample(inputs, _copied_all(outputs), release.sha256, size)
         with self._lock:
-            self._due[release.model] = time.monotonic() + self._pause_seconds
             self._samples.setdefault(release.model, deque()).append(sample)
             self._bytes += size
             self._shrink_locked(release.model)

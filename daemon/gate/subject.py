@@ -12,7 +12,8 @@ class Subject:
 
     ``digests`` are SHA-256 hex digests that the model file must have. ``is_known`` says that its bytes are those of an
     earlier release, by the hash under which they are stored. ``beside`` is the folder that the file came from, where it
-    came from one. ``relapse`` says how these bytes failed their probation for this model, if they did.
+    came from one. ``relapse`` says how these bytes failed their probation for this model, if they did. A rehearsal may
+    change nothing.
     """
 
     candidate: Candidate
@@ -22,3 +23,4 @@ class Subject:
     is_known: bool = False
     beside: Path | None = None
     relapse: str | None = None
+    is_rehearsal: bool = False

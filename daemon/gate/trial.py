@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import orjson
+
 from daemon.errors import Rejected
 from daemon.gate.compiling import Compile, why_not_compiled
 from daemon.gate.examples import Given
@@ -20,7 +23,7 @@ from daemon.gate.tried import CANDIDATE, LOAD_SECONDS, InProcess
 from daemon.release import Candidate
 from daemon.runtime import EngineOptions, Headroom
 from daemon.trial import Ended, Lost, Overdue, TrialProcess, TrialTerms, WarmParent
-from daemon.trial.proving import COMPILING, LOADING, MEASURING
+from daemon.trial.proving import COMPILING, LOADING, MEASURING, RUNNING
 
 LOG = logging.getLogger("modeldrop.gate")
 
@@ -133,7 +136,7 @@ class Trial:
             "seconds": settings.timeout_seconds,
             "measure_seconds": settings.measure_seconds,
             "arrays": given.arrays,
-            "plain": given.plain,
+            "plain": [np.frombuffer(orjson.dumps(value), np.uint8) for value in given.plain],
             "folders": given.folders,
             **self._options_of_trial(),
         }
@@ -148,7 +151,8 @@ class Trial:
             raise Rejected(self.name, self._sentence(end)) from None
         if "refused" in answer:
             reason = self._with_memory(str(answer["refused"]), candidate)
-            raise _CompilingFailed(reason) if form is not None else Rejected(self.name, reason)
+            is_original = form is None or process.doing == RUNNING  # what is compiled runs later
+            raise Rejected(self.name, reason) if is_original else _CompilingFailed(reason)
         return answer
 
     def _kept(self, candidate: Candidate, answer: dict[str, Any], form: Path | None, why_not: str) -> Proof:

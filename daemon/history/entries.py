@@ -31,6 +31,11 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def age_seconds(time: str) -> float:
+    """How long ago ``time``, as ``utc_now`` writes it, was; raises ValueError for another form."""
+    return (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()
+
+
 def _outcome(event: Event) -> str | None:
     """``live`` or ``rejected`` where the event is a row of the model's history.
 

@@ -30,7 +30,7 @@ def rejected(wish: Wish, sha256: str | None, refusal: Rejected, stages: Stages, 
         check=refusal.check,
         reason=refusal.reason,
         seconds=stages.breakdown(),
-        detail={**refusal.detail, **_also(refusal, report)},
+        detail={**_findings(report), **_also(refusal, report)},
     )
 
 
@@ -40,14 +40,9 @@ def live(wish: Wish, release: Release, before: Release | None, stages: Stages, r
     It tells what the gate found: what of the signature changed, how far the answers drifted, and what a forced
     deploy would have failed.
     """
-    findings = report.findings()
-    detail: dict[str, object] = {}
-    if "changed" in findings.get("signature", {}):
-        detail["changed"] = findings["signature"]["changed"]
+    detail = _findings(report)
     if wish.forced:
         detail["forced"] = [f"{refusal.check}: {refusal.reason}" for refusal in report.refusals()]
-    if "replay" in findings:
-        detail["replay"] = findings["replay"]
     serves = _of(release, "live", cause=release.cause, seconds=stages.breakdown(), detail=detail)
     if wish.back_to is None:
         return [serves]
@@ -94,6 +89,19 @@ def restored(release: Release, faults: Sequence[str], stages: Stages, *, told: b
 def lost(model: str, faults: Sequence[str]) -> Event:
     """No release of ``model`` could be restored."""
     return Event(event="rejected", model=model, check="store", reason="; ".join(faults))
+
+
+def _findings(report: Report | None) -> dict[str, object]:
+    """What of the signature changed, how many expected answers were held against it, how far the answers drifted."""
+    findings = report.findings() if report else {}
+    detail: dict[str, object] = {}
+    if "changed" in findings.get("signature", {}):
+        detail["changed"] = findings["signature"]["changed"]
+    if "golden" in findings:
+        detail["golden"] = findings["golden"]
+    if "replay" in findings:
+        detail["replay"] = findings["replay"]
+    return detail
 
 
 def _also(refusal: Rejected, report: Report | None) -> dict[str, object]:

@@ -41,6 +41,18 @@ def earlier(
     raise UnknownVersion(f"the bytes of version {fitting[0].version} of model {model!r} are no longer kept")
 
 
+def predecessor(release: Release, releases: Sequence[Release], kept: AbstractSet[str]) -> Release | None:
+    """What ``release`` took the place of, to go back to while it is on probation; None where there is no such thing.
+
+    ``releases`` come newest first. What came back for another is on no probation, nor what a start made of older bytes.
+    """
+    if release.cause in ("probation", "restored"):
+        return None
+    failed = relapses(releases)
+    older = (each for each in releases if each.version < release.version and each.sha256 != release.sha256)
+    return next((each for each in older if each.sha256 in kept and each.sha256 not in failed), None)
+
+
 def relapses(releases: Sequence[Release]) -> dict[str, Release]:
     """By hash, the releases that failed their probation: of ``releases``, newest first, the newest of each content.
 

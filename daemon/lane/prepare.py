@@ -35,7 +35,9 @@ class Preparation:
             except StoreDamaged as error:
                 raise Rejected("store", str(error)) from error
 
-    def examine(self, wish: Wish, candidate: Candidate, serving: Release | None, stages: Stages) -> Report:
+    def examine(
+        self, wish: Wish, candidate: Candidate, serving: Release | None, stages: Stages, *, is_rehearsal: bool = False
+    ) -> Report:
         """What the gate says of ``candidate``; raises ShuttingDown when the daemon stops over it."""
         releases = self._journal.releases_about(wish.model, candidate.sha256)
         subject = Subject(
@@ -46,6 +48,7 @@ class Preparation:
             is_known=wish.back_to is not None,
             beside=wish.source.beside,
             relapse=relapse(releases, candidate.sha256),
+            is_rehearsal=is_rehearsal,
         )
         with stages.timed("gate"):
             try:

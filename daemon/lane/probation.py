@@ -17,6 +17,8 @@ from daemon.runtime import Output
 
 LOG = logging.getLogger("modeldrop.deployer")
 
+LOOK_SECONDS = 0.1
+"""Between two looks for NaN once a probation is over, for the one of the next release to compare with."""
 _NODE = re.compile(r"\w{1,100} node(?=:)")
 """All that is told of a failure: what ONNX Runtime says after it may hold something of a request."""
 
@@ -47,12 +49,17 @@ class Tally:
 
 @dataclass(slots=True)
 class _Watch:
-    """One release under watch, until the next one takes its place. ``tally`` is guarded by the probation's lock."""
+    """One release under watch, until the next one takes its place. ``tally`` is guarded by the probation's lock.
+
+    ``way_back`` are the releases that may serve again instead, the one before first: those after it come where that one
+    did not prove itself.
+    """
 
     release: Release
-    before: Release | None
+    way_back: tuple[Release, ...]
     tally_before: Tally
     until: float
+    look_at: float
     tally: Tally = Tally()
     is_over: bool = False
     is_warned: bool = False
@@ -89,14 +96,24 @@ class Probation:
         """Whether what served before is to stay loaded meanwhile."""
         return self._terms.keep_previous and self._has_room()
 
-    def begin(self, release: Release, before: Release | None) -> bool:
-        """``release`` serves from now on, ``before`` did; whether there is something to go back to, and time for it."""
+    def begin(self, release: Release, way_back: Sequence[Release], *, seconds: float | None = None) -> bool:
+        """``release`` serves from now on; the first of ``way_back`` did. Whether there is one, and time to watch.
+
+        ``seconds`` is what is left of its probation, where some of it is over.
+        """
         now = time.monotonic()
+        seconds = self._terms.seconds if seconds is None else seconds
         with self._lock:
             old = self._watches.get(release.model)
-            tally = old.tally if old and before and old.release.version == before.version else Tally()
-            self._watches[release.model] = _Watch(release, before, tally, now + self._terms.seconds)
-        return before is not None and self._terms.seconds > 0
+            is_next = old is not None and bool(way_back) and old.release.version == way_back[0].version
+            tally = old.tally if old is not None and is_next else Tally()
+            self._watches[release.model] = _Watch(release, tuple(way_back), tally, now + seconds, now)
+        return bool(way_back) and seconds > 0
+
+    def forget(self, model: str) -> None:
+        """Nothing of ``model`` serves."""
+        with self._lock:
+            self._watches.pop(model, None)
 
     def end(self, release: Release) -> bool:
         """The time is up; False when another release serves by now."""
@@ -107,24 +124,35 @@ class Probation:
             watch.until = time.monotonic()
             return True
 
-    def release_before(self, release: Release) -> Release | None:
-        """What ``release``, which serves, took the place of."""
+    def way_back_from(self, release: Release) -> tuple[Release, ...]:
+        """What may serve again instead of ``release``, which serves: nearest first."""
         watch = self._watches.get(release.model)
-        return watch.before if watch and watch.release.version == release.version else None
+        return watch.way_back if watch and watch.release.version == release.version else ()
+
+    def way_back_to(self, release: Release) -> tuple[Release, ...]:
+        """The way back for what takes the place of ``release``: to it, and on to the last that proved itself."""
+        watch = self._watches.get(release.model)
+        if watch is None or watch.release.version != release.version or not self._is_watched(watch):
+            return (release,)
+        return (release,) if watch.tally.requests >= self._terms.min_requests else (release, watch.way_back[-1])
 
     def fallbacks(self) -> set[str]:
         """The bytes that may have to serve again, by their hashes: of what those on probation took the place of."""
         now = time.monotonic()
         with self._lock:
-            return {watch.before.sha256 for watch in self._watches.values() if watch.before and now < watch.until}
+            watched = [watch for watch in self._watches.values() if now < watch.until]
+            return {release.sha256 for watch in watched for release in watch.way_back}
 
-    def answered(self, release: Release, outputs: Sequence[Output], *, is_sampled: bool = False) -> None:
-        """``release`` has answered a request; after its probation only a sampled one is looked into for NaN."""
+    def answered(self, release: Release, outputs: Sequence[Output]) -> None:
+        """``release`` has answered a request; after its probation only one now and then is looked into for NaN."""
         watch = self._watches.get(release.model)
         if watch is None or watch.release.version != release.version:
             return
-        is_watched = not watch.is_over and time.monotonic() < watch.until
-        self._count(watch, failed=0, non_finite=int((is_watched or is_sampled) and has_non_finite(outputs)))
+        now = time.monotonic()
+        looks = now >= watch.look_at
+        if looks and not self._is_watched(watch):
+            watch.look_at = now + LOOK_SECONDS
+        self._count(watch, failed=0, non_finite=int(looks and has_non_finite(outputs)))
 
     def failed(self, release: Release, reason: str) -> None:
         """A run of ``release`` has failed, for a ``reason`` of ONNX Runtime's, and not for the input's sake."""
@@ -136,11 +164,11 @@ class Probation:
     def of(self, model: str) -> dict[str, object] | None:
         """How far the probation of ``model`` is; None where nothing is on probation. Any thread."""
         watch = self._watches.get(model)
-        if watch is None or watch.before is None or watch.is_over or time.monotonic() >= watch.until:
+        if watch is None or not self._is_watched(watch):
             return None
         return {
             "seconds_left": round(watch.until - time.monotonic(), 1),
-            "back_to": watch.before.version,
+            "back_to": watch.way_back[0].version,
             "requests": watch.tally.requests,
             "failed": watch.tally.failed,
             "non_finite": watch.tally.non_finite,
@@ -150,6 +178,9 @@ class Probation:
         """How the runs of what serves as ``model`` went so far."""
         watch = self._watches.get(model)
         return watch.tally if watch else Tally()
+
+    def _is_watched(self, watch: _Watch) -> bool:
+        return bool(watch.way_back) and not watch.is_over and time.monotonic() < watch.until
 
     def _count(self, watch: _Watch, *, failed: int, non_finite: int) -> None:
         with self._lock:
@@ -168,13 +199,13 @@ class Probation:
                 "version %d of %s gives NaN or infinities, which %s",
                 watch.release.version,
                 watch.release.model,
-                f"version {watch.before.version} did not" if watch.before else "no release before it could show",
+                f"version {watch.way_back[0].version} did not" if watch.way_back else "no release before it could show",
             )
         if why is not None:
             self._give_up(watch.release, why)
 
     def _verdict_locked(self, watch: _Watch) -> str | None:
-        if watch.is_over or watch.before is None or time.monotonic() >= watch.until:
+        if not self._is_watched(watch):
             return None
         why = fault(watch.tally, watch.tally_before, self._terms)
         if why is None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 
 from daemon.errors import Rejected, ShuttingDown
-from daemon.history import Journal
+from daemon.history import Journal, age_seconds
 from daemon.holder import ModelHolder, Serving
 from daemon.lane import announcements
 from daemon.lane.adopt import Adoption
@@ -71,7 +71,8 @@ class Succession:
 
     def put_on_probation(self, release: Release, retired: Serving | None) -> None:
         """Watches ``release``; what it took the place of stands by meanwhile, where that is wanted and fits."""
-        is_watched = self._probation.begin(release, retired.release if retired else None)
+        way_back = self._probation.way_back_to(retired.release) if retired else ()
+        is_watched = self._probation.begin(release, way_back)
         self._dismiss(release.model)
         if retired is not None and is_watched and self._probation.may_stand_by():
             self.tell([announcements.retired(retired.release)])
@@ -79,16 +80,27 @@ class Succession:
         else:
             self.let_go(retired)
         if is_watched:
-            due = time.monotonic() + self._probation.seconds
-            self._enter(Entry(model=release.model, act=partial(self._end_probation, release), due=due))
+            self._end_after(self._probation.seconds, release)
 
-    def serve_without_probation(self, release: Release, retired: Serving | None = None) -> None:
-        """``release`` served before; it is only counted how it does."""
-        self._probation.begin(release, None)
+    def serve_again(self, release: Release, way_back: Sequence[Release], retired: Serving | None) -> None:
+        """``release`` serves again for ``retired``: watched where there is a ``way_back``, as it did not prove itself.
+
+        Nothing stands by then: what may have to serve instead would be loaded from the store.
+        """
+        if self._probation.begin(release, way_back):
+            self._end_after(self._probation.seconds, release)
         self.let_go(retired)
+
+    def go_on(self, release: Release, before: Release | None) -> None:
+        """``release`` served when the daemon stopped; what was left of its probation then is over, or goes on."""
+        seconds_left = min(self._probation.seconds, self._probation.seconds - age_seconds(release.time))
+        way_back = (before,) if before is not None and seconds_left > 0 else ()
+        if self._probation.begin(release, way_back, seconds=seconds_left):
+            self._end_after(seconds_left, release)
 
     def unload(self, model: str) -> None:
         """Nothing of ``model`` serves or stands by."""
+        self._probation.forget(model)
         self._dismiss(model)
         self.let_go(self._adoption.retire(model))
 
@@ -105,9 +117,10 @@ class Succession:
     def _go_back(self, failed: Release, why: str) -> Release | None:
         """The release before ``failed`` serves again, by a swap where its engine stands by."""
         serving = self._holder.release_of(failed.model)
-        before = self._probation.release_before(failed)
-        if serving is None or serving.version != failed.version or before is None:
+        way_back = self._probation.way_back_from(failed)
+        if serving is None or serving.version != failed.version or not way_back:
             return None  # somebody was quicker
+        before, *further = way_back
         stages = Stages()
         try:
             engine = self._adoption.recall(failed.model) or self._adoption.warm_engine(before, stages)
@@ -119,8 +132,12 @@ class Succession:
         self.commit(release, engine)
         told = partial(announcements.given_up, release, failed, before.version, why, stages)
         retired = self.take_over(release, engine, stages, told)
-        self.serve_without_probation(release, retired)
+        self.serve_again(release, further, retired)
         return release
+
+    def _end_after(self, seconds: float, release: Release) -> None:
+        due = time.monotonic() + seconds
+        self._enter(Entry(model=release.model, act=partial(self._end_probation, release), due=due))
 
     def _end_probation(self, release: Release) -> None:
         if self._probation.end(release):

@@ -101,7 +101,7 @@ def first_run(engine: Engine, *, timeout_seconds: float, given: Iterable[Mapping
             ) from None
     for each in failures:
         if isinstance(each, InferenceFailed):
-            raise Rejected("trial", f"no run on synthesised inputs succeeded: {each} (give it others by a golden file)")
+            raise Rejected("trial", f"no run on synthesised inputs succeeded: {each}")
     return FirstRun(None, [], why=f"no inputs could be guessed that the model takes: {failures[0]}")
 
 

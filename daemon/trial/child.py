@@ -13,16 +13,23 @@ from pathlib import Path
 from socket import socket
 from typing import Any, NoReturn
 
+import numpy as np
+import orjson
+
 from daemon.errors import InferenceFailed, InvalidInput, Rejected, RunTimeout
 from daemon.runtime import Deadlines, Engine, EngineOptions, load_engine, map_engine
 from daemon.trial.confinement import confine
 from daemon.trial.proving import Job, prove
 from daemon.trial.terms import TrialTerms
 from daemon.trial.testdata import read_test_data
-from daemon.trial.wire import Closed, Late, Nonsense, Wire
+from daemon.trial.wire import Closed, Late, Oversized, Wire
 
 SECOND_FAULT = 3
-"""The exit code where this process cannot go on, but for the daemon's hanging up or sending what is no message: 0."""
+"""The exit code where this process cannot go on, but for the daemon's hanging up: 0."""
+
+MOST_OUTPUT_BYTES = 256 << 20
+TOO_LARGE = "TooLarge"
+"""How a run failed whose outputs are more than is handed over."""
 
 
 class Child:
@@ -42,7 +49,7 @@ class Child:
             timeout_seconds=asked["seconds"],
             measure_seconds=asked["measure_seconds"],
             arrays=asked["arrays"],
-            plain=asked["plain"],
+            plain=[orjson.loads(text.tobytes()) for text in asked["plain"]],
             folders=[Path(folder) for folder in asked["folders"]],
         )
         engine, proof = prove(job, options, self._deadlines, self._tell)
@@ -63,7 +70,11 @@ class Child:
             outputs = engine.run(asked["inputs"], timeout_seconds=asked["seconds"])
         except (InvalidInput, InferenceFailed, RunTimeout) as error:
             return {"failed": type(error).__name__, "reason": str(error)}
-        return {"outputs": outputs, "seconds": time.perf_counter() - start}
+        seconds = time.perf_counter() - start
+        size_bytes = sum(output.nbytes for output in outputs if isinstance(output, np.ndarray))
+        if size_bytes > MOST_OUTPUT_BYTES:  # more than anybody expects, and than the daemon should have to hold
+            return {"failed": TOO_LARGE, "reason": f"its outputs have {size_bytes >> 20} MB"}
+        return {"outputs": outputs, "seconds": seconds}
 
     def read(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
         """Reads one of ONNX's test data sets for the candidate."""
@@ -87,8 +98,14 @@ def live(sock: socket, terms: TrialTerms, parent: int) -> NoReturn:
         wire = Wire(sock)
         child = Child(lambda doing: wire.send({"doing": doing}))
         while True:
-            wire.send(_answer(child, wire.receive()))
-    except (Closed, Late, Nonsense):
+            asked = wire.receive()
+            try:
+                wire.send(_answer(child, asked))
+            except Oversized as error:
+                wire.send(
+                    {"failed": TOO_LARGE, "reason": str(error)} if asked["do"] == "run" else {"refused": str(error)}
+                )
+    except (Closed, Late):
         code = 0
     finally:
         os._exit(code)

@@ -41,7 +41,12 @@ class Interrupted(Exception):
 
 
 class TrialProcess:
-    """A process that does what it is asked until it is closed; for one thread. ``close`` leaves nothing of it."""
+    """A process that does what it is asked until it is closed; for one thread. ``close`` leaves nothing of it.
+
+    ``doing`` is what it said last that it does.
+    """
+
+    doing = ""
 
     def __init__(
         self, sock: socket.socket, pid: int, pidfd: int, control: socket.socket, meanwhile: Callable[[], None]
@@ -63,6 +68,7 @@ class TrialProcess:
         """
         due = time.monotonic() + seconds
         more = dict(more_seconds or {})
+        self.doing = doing
         try:
             self._wire.send(dict(what), seconds=seconds)
             while (left := due - time.monotonic()) > 0:
@@ -71,16 +77,16 @@ class TrialProcess:
                     raise Nonsense("no mapping")
                 if "doing" not in answer:
                     return answer
-                doing = str(answer["doing"])[:200]
-                due += more.pop(doing, 0.0)
+                self.doing = str(answer["doing"])[:200]
+                due += more.pop(self.doing, 0.0)
                 self._meanwhile()  # one that talks all the time leaves the wire nothing to wait for
             raise Late
         except Late:
-            raise Overdue(doing) from None
+            raise Overdue(self.doing) from None
         except Nonsense as error:
-            raise Ended(f"its process answered with {error}", doing) from None
+            raise Ended(f"its process answered with {error}", self.doing) from None
         except Closed:
-            raise Ended(self._how_it_ended(), doing) from None
+            raise Ended(self._how_it_ended(), self.doing) from None
 
     def close(self) -> None:
         """Kills the process, if it still runs; the warm parent clears it away. May be called again."""

@@ -4,8 +4,9 @@ Entered by the deployer's thread on one side, by the trial's on the other. Nothi
 unpickled, and every length is bounded before memory is taken for it: the other side may be a model gone wild.
 
 A message is the length of its JSON (8 bytes, big-endian), the JSON ``{"blobs": [lengths], "value": …}``, and the blobs.
-In the value an array stands as ``{"array": [dtype, shape, blob]}``, one of strings as ``{"strings": [shape, [texts]]}``
-and a mapping, whose keys may be numbers, as ``{"map": [[key, value], …]}``.
+In the value an array stands as ``{"array": [dtype, shape, blob]}``, one of strings as ``{"strings": [shape, lengths,
+texts]}``, two blobs with the bytes of each in UTF-8 and how many these are, and a mapping, whose keys may be numbers,
+as ``{"map": [[key, value], …]}``.
 """
 
 import json
@@ -22,7 +23,7 @@ import numpy as np
 from daemon.runtime import Array
 
 MOST_JSON_BYTES = 32 << 20
-MOST_BLOB_BYTES = 2 << 30
+MOST_BLOB_BYTES = 1 << 30
 """Of all arrays in one message."""
 TICK_SECONDS = 0.02
 """How often whoever waits looks after other things meanwhile."""
@@ -43,6 +44,10 @@ class Nonsense(Exception):
     """What came is no message."""
 
 
+class Oversized(Exception):
+    """What is to be sent is more than a message may hold; nothing of it was sent."""
+
+
 def nothing() -> None:
     """Has nothing to look after meanwhile."""
 
@@ -59,10 +64,12 @@ class Wire:
         sock.setblocking(False)
 
     def send(self, value: object, *, seconds: float = math.inf) -> None:
-        """Send one message; raises Closed, or Late where the other side does not take it within ``seconds``."""
+        """Send one message; raises Oversized, Closed, or Late where it is not taken within ``seconds``."""
         blobs: list[memoryview] = []
         packed = _packed(value, blobs)
         text = json.dumps({"blobs": [len(blob) for blob in blobs], "value": packed}, separators=(",", ":")).encode()
+        if len(text) > MOST_JSON_BYTES or sum(map(len, blobs)) > MOST_BLOB_BYTES:
+            raise Oversized(f"a message of {len(text) + sum(map(len, blobs))} bytes")
         due = time.monotonic() + seconds
         for piece in (memoryview(_HEAD.pack(len(text)) + text), *blobs):
             self._push(piece, due)
@@ -116,10 +123,10 @@ class Wire:
         poll.register(self._sock, what)
         while True:
             left = due - time.monotonic()
+            if poll.poll(max(0.0, min(left, TICK_SECONDS)) * 1e3):  # whatever took the time meanwhile, it may be there
+                return
             if left <= 0:
                 raise Late
-            if poll.poll(min(left, TICK_SECONDS) * 1e3):
-                return
             self._meanwhile()
 
 
@@ -139,10 +146,17 @@ def _packed(value: object, blobs: list[memoryview]) -> object:
 
 def _packed_array(array: Array, blobs: list[memoryview]) -> object:
     if array.dtype.kind in "OSU":
-        return {"strings": [list(array.shape), [_packed(text, blobs) for text in array.ravel().tolist()]]}
+        return {"strings": [list(array.shape), *_packed_texts(array.ravel().tolist(), blobs)]}
     native = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
     blobs.append(memoryview(native.reshape(-1).view(np.uint8)) if native.size else memoryview(b""))  # type: ignore[arg-type]
     return {"array": [native.dtype.char, list(array.shape), len(blobs) - 1]}
+
+
+def _packed_texts(texts: Sequence[object], blobs: list[memoryview]) -> list[int]:
+    encoded = [text if isinstance(text, bytes) else str(text).encode(errors="replace") for text in texts]
+    lengths = np.array([len(each) for each in encoded], np.uint32)
+    blobs += [memoryview(lengths.tobytes()), memoryview(b"".join(encoded))]
+    return [len(blobs) - 2, len(blobs) - 1]
 
 
 def _unpacked(value: Any, blobs: Sequence[bytearray]) -> Any:
@@ -153,13 +167,18 @@ def _unpacked(value: Any, blobs: Sequence[bytearray]) -> Any:
     if "map" in value:
         return {_unpacked(key, blobs): _unpacked(item, blobs) for key, item in value["map"]}
     if "strings" in value:
-        shape, texts = value["strings"]
-        if not all(isinstance(text, str) for text in texts):
-            raise Nonsense("strings that are none")
-        strings = np.empty(len(texts), dtype=object)
-        strings[:] = texts
-        return strings.reshape(shape)
+        shape, lengths, texts = value["strings"]
+        return _unpacked_texts(np.frombuffer(blobs[lengths], np.uint32), blobs[texts]).reshape(shape)
     char, shape, number = value["array"]
     if char not in _DTYPES:
         raise Nonsense(f"an array of type {char!r:.20}")
     return np.frombuffer(blobs[number], dtype=np.dtype(char)).reshape(shape)
+
+
+def _unpacked_texts(lengths: Array, texts: bytearray) -> Array:
+    ends = np.cumsum(lengths, dtype=np.int64)
+    if len(texts) != (ends[-1] if len(ends) else 0):
+        raise Nonsense("strings of other lengths than are told")
+    strings = np.empty(len(lengths), dtype=object)
+    strings[:] = [texts[end - length : end].decode(errors="replace") for end, length in zip(ends, lengths, strict=True)]
+    return strings

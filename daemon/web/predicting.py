@@ -81,9 +81,8 @@ class Predictor:
         except InferenceFailed as failure:
             self._probation.failed(release, str(failure))
             raise
-        is_sampled = self._ring.wants(release.model)
-        self._probation.answered(release, outputs, is_sampled=is_sampled)
-        if is_sampled:
+        self._probation.answered(release, outputs)
+        if self._ring.wants(release.model):
             self._ring.offer(release, inputs, outputs)
         return outputs
 

@@ -338,7 +338,7 @@ def test_rollback_of_an_unknown_model_is_404(shared: Rig, model: str) -> None:
 
 
 def test_rollback_to_pruned_bytes_is_404(new_rig: NewRig) -> None:
-    rig = new_rig(history={"keep": 2}, deploy={"allowed_dirs": ["first"]}).start()
+    rig = new_rig(history={"keep": 2}, deploy={"allowed_dirs": ["first"]}, probation={"seconds": 0}).start()
     for number in range(4):
         _make(rig.folder / "first" / f"{number}.onnx")
         assert _update(rig, f"{number}.onnx", "default").status == 200

@@ -13,7 +13,18 @@ from onnx import helper
 
 from tests.e2e.conftest import NewRig
 from tests.e2e.rig import Answer, Rig
-from tests.onnx_models import TYPES, Dims, chain, constant, constant_model, gemm, save, value
+from tests.onnx_models import (
+    TYPES,
+    Dims,
+    chain,
+    constant,
+    constant_model,
+    gemm,
+    greeting,
+    save,
+    strings,
+    value,
+)
 
 EVERYTHING = {"per_second": 1e6, "budget_ms": 10_000}
 """Each request is kept, and there is time for all."""
@@ -156,7 +167,8 @@ def test_only_what_the_release_that_serves_has_answered_is_replayed(replaying: R
     _live_with(replaying, model, constant_model(replaying.folder / "1.onnx", 1.0))
     _ask(replaying, model, [[[1.0] * 10]] * 5)
     _live_with(replaying, model, constant_model(replaying.folder / "2.onnx", 2.0))
-    assert "replay" not in _live_with(replaying, model, constant_model(replaying.folder / "3.onnx", 3.0))
+    nothing = _live_with(replaying, model, constant_model(replaying.folder / "3.onnx", 3.0))["replay"]
+    assert nothing == {"requests": 0}
     _ask(replaying, model, [[[1.0] * 10]] * 2)
     assert _live_with(replaying, model, constant_model(replaying.folder / "4.onnx", 4.0))["replay"]["requests"] == 2
 
@@ -164,7 +176,7 @@ def test_only_what_the_release_that_serves_has_answered_is_replayed(replaying: R
 def test_nothing_is_replayed_where_inputs_are_others(replaying: Rig, model: str) -> None:
     _live_with(replaying, model, constant_model(replaying.folder / "1.onnx", 1.0))
     _ask(replaying, model, [[[1.0] * 10]] * 5)
-    assert "replay" not in _live_with(replaying, model, one(replaying.folder / "2.onnx", "Identity"))
+    assert _live_with(replaying, model, one(replaying.folder / "2.onnx", "Identity"))["replay"] == {"requests": 0}
 
 
 def test_requests_that_were_refused_are_not_replayed(replaying: Rig, model: str) -> None:
@@ -241,14 +253,15 @@ def test_drift_beyond_a_limit_is_refused_with_the_figures(strict: Rig, model: st
     assert (answer.status, answer.json["check"]) == (422, "replay"), answer.body
     event = strict.wait_for_event(before, event="rejected", model=model)
     limit = LIMITS[drifting.limit]
-    assert event[drifting.figure] > limit
-    assert event["requests"] == len(drifting.requests)
+    figures = event["replay"]
+    assert figures[drifting.figure] > limit
+    assert figures["requests"] == len(drifting.requests)
     assert (
         event["reason"]
         == answer.json["reason"]
         == (
-            f"over {len(drifting.requests)} replayed requests, {drifting.figure} is {event[drifting.figure]} "
-            f"(gate.replay.{drifting.limit} is {limit:g})"
+            f"over {len(drifting.requests)} replayed requests, {drifting.figure} is {figures[drifting.figure]} "
+            f"(gate.replay.{drifting.limit} is {limit:g}); deploy it with force to accept that"
         )
     )
     assert strict.get(f"/models/{model}").json["version"] == 1
@@ -260,7 +273,7 @@ def test_candidate_that_is_too_slow_is_refused_with_the_figure(new_rig: NewRig) 
     _ask(rig, "default", TEN * 3)
     answer = _upload(rig, "default", chain(rig.folder / "2.onnx", 20_000))
     assert (answer.status, answer.json["check"]) == (422, "replay")
-    says = r"over 9 replayed requests, speed_ratio is (\S+) \(gate\.replay\.max_speed_ratio is 10\)"
+    says = r"over 9 replayed requests, speed_ratio is (\S+) \(gate\.replay\.max_speed_ratio is 10\); deploy it .*"
     found = re.fullmatch(says, answer.json["reason"])
     assert found, answer.json["reason"]
     assert float(found[1]) > 10
@@ -276,8 +289,17 @@ def test_drift_beyond_a_limit_deploys_by_force_and_says_so(strict: Rig, model: s
     _live_with(strict, model, first_five(strict.folder / "1.onnx"))
     _ask(strict, model, TEN)
     event = _live_with(strict, model, first_five(strict.folder / "2.onnx", (11, 0, 0, 0, 0)), "&force=true")
-    assert event["forced"] == ["replay: over 3 replayed requests, max_abs is 11.0 (gate.replay.max_abs is 10)"]
+    (forced,) = event["forced"]
+    assert forced.startswith("replay: over 3 replayed requests, max_abs is 11.0 (gate.replay.max_abs is 10); ")
     assert event["replay"]["max_abs"] == 11
+
+
+def test_large_request_of_text_blocks_no_deploy(replaying: Rig, model: str) -> None:
+    """It is tried on the candidate, and may be longer than what is not text in a message to a trial."""
+    first = greeting(replaying.folder / "1.onnx")
+    _live_with(replaying, model, first)
+    _ask(replaying, model, [["你好" * 3_000_000]])
+    assert _live_with(replaying, model, strings(replaying.folder / "2.onnx"))["replay"]["requests"] == 1
 
 
 # What nobody may see.

@@ -140,6 +140,7 @@ def test_release_is_given_up_as_soon_as_the_figures_say_so(spot: Spot) -> None:
     rolled_back = spot.given_up()
     assert rolled_back["reason"] == (
         "version 2 failed its probation: 2 of 22 requests failed (at most 5.0% may), 0 of 10 of the release before"
+        "; the last failed in a Reshape node"
     )
     assert (rolled_back["version"], rolled_back["sha256"]) == (3, first)
     assert (rolled_back["from_version"], rolled_back["from_sha256"]) == (2, failed)
@@ -220,6 +221,32 @@ def test_release_that_follows_during_a_probation_goes_back_to_the_one_it_replace
     spot.ask(BAD, LEAST)
     assert spot.given_up()["sha256"] == second
     assert spot.rig.predict(BAD, model=spot.name).json["output"] == [[2.0] * 5]
+
+
+def test_way_back_leads_on_past_a_release_that_fails_as_well(spot: Spot) -> None:
+    """Dropped one after the other, before any of them was asked: the one that came back fails, too."""
+    first = spot.rig.get(f"/models/{spot.name}").json["sha256"]
+    spot.deploy(spot.moody(2.0))
+    spot.deploy(spot.moody(3.0))
+    spot.ask(BAD, LEAST)
+    step = spot.given_up()
+    assert (step["from_version"], step["to_version"]) == (3, 2)
+    spot.ask(BAD, LEAST)
+    assert spot.given_up(step["id"])["sha256"] == first
+    assert spot.ask(BAD, LEAST) == [200] * LEAST
+
+
+def test_restart_goes_on_with_a_probation(new_rig: NewRig) -> None:
+    spot = Spot(new_rig().start())
+    first = spot.deploy(spot.steady())
+    spot.deploy(spot.moody())
+    spot.rig.kill()
+    spot.rig.start()
+    probation = spot.probation()
+    assert probation is not None
+    assert probation["back_to"] == 1
+    spot.ask(BAD, LEAST)
+    assert spot.given_up()["sha256"] == first
 
 
 def test_going_back_does_not_wait_for_a_trial_that_is_under_way(new_rig: NewRig) -> None:
