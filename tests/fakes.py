@@ -226,3 +226,14 @@ class FakeLoader:
     def open_engines(self) -> list[FakeEngine]:
         """Those that nobody has closed."""
         return [engine for engine in self.engines if not engine.closed.is_set()]
+
+
+class Clock:
+    """What a module takes for the time, in place of ``time``; ``step`` is for whoever makes it later with every act."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.step = 0.0
+
+    def monotonic(self) -> float:
+        return self.now

@@ -12,7 +12,7 @@ import pytest
 from daemon.lane.probation import LOOK_SECONDS, Probation, ProbationTerms, Tally, fault
 from daemon.release import Release
 from daemon.runtime import Output
-from tests.fakes import release_of
+from tests.fakes import Clock, release_of
 
 TERMS = ProbationTerms(seconds=60, max_error_rate=0.25, min_requests=4, non_finite="warn", keep_previous=True)
 STRICT = replace(TERMS, non_finite="rollback")
@@ -64,16 +64,6 @@ def test_fault_tells_of_infinities_only_where_they_counted() -> None:
         "3 of 8 requests failed and 2 gave NaN or infinities (at most 25.0% may), 0 of 0 of the release before"
     )
     assert "NaN" not in (fault(Tally(8, 3, 2), Tally(), TERMS) or "")
-
-
-class Clock:
-    """What probation takes for the time."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

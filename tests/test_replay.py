@@ -15,22 +15,11 @@ from daemon.gate.tried import Ran
 from daemon.release import Candidate, Signature, TensorSpec
 from daemon.runtime import Array, Deadlines, EngineOptions, Output, load_engine
 from tests import onnx_models
-from tests.fakes import SIGNATURE, FakeTried, InlineTried, ScriptedTried, release_of
+from tests.fakes import SIGNATURE, Clock, FakeTried, InlineTried, ScriptedTried, release_of
 
 SERVING = replace(release_of(7, "m"), trial={"load_seconds": 0.25})
 NO_LIMITS = ReplayLimits()
 LONG_SECONDS = 1000.0
-
-
-class Clock:
-    """What the check takes for the time; every run of the candidate's makes it later by ``step``."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.step = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

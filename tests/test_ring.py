@@ -10,22 +10,12 @@ import pytest
 from daemon.gate import RequestRing
 from daemon.gate.ring import _weight
 from daemon.runtime import Array, Output
-from tests.fakes import release_of
+from tests.fakes import Clock, release_of
 
 INPUTS: Mapping[str, Array] = {"x": np.zeros(25, np.float32)}
 OUTPUTS: list[Output] = [np.zeros(25, np.float32)]
 EACH = 200
 """Bytes of one request: two arrays of 100."""
-
-
-class Clock:
-    """What the ring takes for the time."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture
