@@ -17,10 +17,11 @@ from daemon.history import Journal
 from daemon.holder import ModelHolder
 from daemon.intake.named import NamedFiles
 from daemon.lane.probation import Probation
-from daemon.web.access import Head, Tokens, authorise
+from daemon.web.access import Tokens, authorise, head_of
 from daemon.web.answers import answer
 from daemon.web.catalogue import Catalogue
 from daemon.web.deploying import deploy_routes
+from daemon.web.door import PredictDoor
 from daemon.web.health import health_routes
 from daemon.web.predicting import Predictor, predict_routes
 from daemon.web.reading import Seats, read_routes
@@ -59,6 +60,8 @@ HTTP_CODES = {
 }
 """The codes of the refusals that Flask makes by itself."""
 
+FAILURE = {"error": "something went wrong inside; the log has it", "code": "internal_error"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
@@ -89,18 +92,31 @@ def build_app(
     app.url_map.merge_slashes = False  # a redirect would be an answer of a form that no client expects
     probation, ring = onlookers
     predictor = Predictor(
-        holder, probation=probation, ring=ring, knows=catalogue.knows, timeout_seconds=limits.timeout_seconds
+        holder,
+        probation=probation,
+        ring=ring,
+        knows=catalogue.knows,
+        timeout_seconds=limits.timeout_seconds,
+        max_body_bytes=limits.max_body_bytes,
     )
-    app.register_blueprint(predict_routes(predictor, default_model=default_model, max_body_bytes=limits.max_body_bytes))
+    app.register_blueprint(predict_routes(predictor, default_model=default_model))
     app.register_blueprint(
         deploy_routes(deployer, files, default_model=default_model, max_upload_bytes=limits.max_upload_bytes)
     )
     app.register_blueprint(read_routes(catalogue, journal, Seats(limits.waiting_clients)))
     app.register_blueprint(health_routes(faults, welcome=welcome))
-    app.before_request(lambda: authorise(_head(), tokens))
+    app.before_request(lambda: authorise(head_of(request.environ), tokens))
     app.register_error_handler(errors.ModeldropError, _refused)
     app.register_error_handler(HTTPException, _http_refused)
     app.register_error_handler(Exception, _failed)
+    app.wsgi_app = PredictDoor(  # type: ignore[method-assign]  # as Flask's own documentation has it
+        app.wsgi_app,
+        predictor,
+        tokens=tokens,
+        default_model=default_model,
+        refusal_of=refusal_of,
+        failure=FAILURE,
+    )
     return app
 
 
@@ -121,13 +137,6 @@ def _headers_of(error: errors.ModeldropError) -> dict[str, str]:
     if isinstance(error, errors.ShuttingDown | errors.NotServing):
         return {"Retry-After": "1"}
     return {}
-
-
-def _head() -> Head:
-    environ = request.environ
-    headers = {name.removeprefix("HTTP_"): value for name, value in environ.items() if name.startswith("HTTP_")}
-    headers["CONTENT_TYPE"] = environ.get("CONTENT_TYPE", "")
-    return Head(request.path, headers, environ.get("REMOTE_ADDR", ""))
 
 
 def _refused(error: errors.ModeldropError) -> Response:
@@ -155,4 +164,4 @@ def _sentence(error: HTTPException) -> str:
 
 def _failed(error: Exception) -> Response:
     LOG.error("%s %s failed", request.method, request.path, exc_info=error)
-    return answer({"error": "something went wrong inside; the log has it", "code": "internal_error"}, 500)
+    return answer(FAILURE, 500)

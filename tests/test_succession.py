@@ -604,7 +604,12 @@ def test_release_that_serves_again_is_restored_though_only_one_content_is_kept(t
 
 def test_model_that_starts_to_fail_after_some_requests_is_given_up_and_then_nobody_fails(tried: DeployingRig) -> None:
     predictor = Predictor(
-        tried.holder, probation=tried.probation, ring=tried.ring, knows=lambda _: True, timeout_seconds=1
+        tried.holder,
+        probation=tried.probation,
+        ring=tried.ring,
+        knows=lambda _: True,
+        timeout_seconds=1,
+        max_body_bytes=1000,
     )
     tried.load.engines[1].fails_from = tried.load.engines[1].runs + 11  # after ten good answers
     failed = 0

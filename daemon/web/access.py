@@ -8,6 +8,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from daemon.errors import Forbidden, Unauthorized, UnsupportedMediaType
@@ -48,6 +49,18 @@ def authorise(head: Head, tokens: Tokens) -> None:
         _need_admin(head, tokens)
     elif _needs_any_token(route, tokens):
         _need_one_of(head, (tokens.predict, tokens.admin))
+
+
+def is_open_to_all(route: RouteClass, tokens: Tokens) -> bool:
+    """Whether routes of this class need nothing of whoever calls them."""
+    return route is not RouteClass.ADMIN and not _needs_any_token(route, tokens)
+
+
+def head_of(environ: Mapping[str, Any]) -> Head:
+    """What access depends on, of a WSGI environment."""
+    headers = {name.removeprefix("HTTP_"): value for name, value in environ.items() if name.startswith("HTTP_")}
+    headers["CONTENT_TYPE"] = environ.get("CONTENT_TYPE", "")
+    return Head(environ["PATH_INFO"], headers, environ.get("REMOTE_ADDR", ""))
 
 
 def _needs_any_token(route: RouteClass, tokens: Tokens) -> bool:

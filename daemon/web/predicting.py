@@ -2,31 +2,56 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from flask import Blueprint, Response, request
 
-from daemon.errors import InferenceFailed, InvalidInput, NotServing, UnknownModel, UnsupportedMediaType
+from daemon.errors import InferenceFailed, InvalidInput, NotServing, TooLarge, UnknownModel, UnsupportedMediaType
 from daemon.gate import RequestRing
 from daemon.holder import ModelHolder, Serving
 from daemon.lane.probation import Probation
 from daemon.release import Release
 from daemon.runtime import Array, Output, decode, encode
-from daemon.web.answers import JSON, dumps, read_body, read_object
+from daemon.web.answers import JSON, dumps, read_object
 
 _NEVER_JSON = ("multipart/", "image/", "audio/", "video/")
 _OTHER_FORMS = frozenset({"application/x-npy", "application/x-npz", "text/csv", "application/x-protobuf"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class Asked:
+    """A predict request: for which ``model``, its media type without parameters, and its body, ``length`` bytes where
+    that is known, which ``read`` gives as a whole."""
+
+    model: str
+    media_type: str
+    length: int | None
+    read: Callable[[], bytes]
+
+
+@dataclass(slots=True)
 class Prediction:
-    """An encoded answer and the release that gave it."""
+    """An encoded answer, and the headers that say what it is and which release gave it."""
 
     body: bytes
-    release: Release
+    headers: tuple[tuple[str, str], ...]
+
+
+class _Face:
+    """What of an answer is the same for every request to one release, made once."""
+
+    __slots__ = ("headers", "names", "release", "tail")
+
+    def __init__(self, release: Release) -> None:
+        self.release = release
+        self.headers = (("Content-Type", JSON), *release_headers(release).items())
+        same = {"model_path": release.model_path, "model": release.model, "version": release.version}
+        self.tail = b"," + dumps(same)[1:-1]
+        self.names = [spec.name for spec in release.signature.outputs]
 
 
 class Predictor:
-    """Answers predict bodies. Thread-safe; ``knows`` tells a model that has no release from one that never was.
+    """Answers predict requests. Thread-safe; ``knows`` tells a model that has no release from one that never was.
 
     ``probation`` is told how every run went, ``ring`` keeps some of the requests.
     """
@@ -39,12 +64,22 @@ class Predictor:
         ring: RequestRing,
         knows: Callable[[str], bool],
         timeout_seconds: float,
+        max_body_bytes: int,
     ) -> None:
         self._holder = holder
         self._probation = probation
         self._ring = ring
         self._knows = knows
         self._timeout_seconds = timeout_seconds
+        self._max_body_bytes = max_body_bytes
+        self._faces: dict[str, _Face] = {}  # of what answered last, by model; by no lock: another is made in no time
+
+    def answer(self, asked: Asked) -> Prediction:
+        """What a client is told, whatever door it came by; raises UnsupportedMediaType, TooLarge, or as ``predict``."""
+        _refuse_other_forms(asked.media_type)
+        if asked.length is not None and asked.length > self._max_body_bytes:
+            raise TooLarge(f"the body has {asked.length} bytes; at most {self._max_body_bytes} are taken")
+        return self.predict(asked.model, asked.read())
 
     def predict(self, model: str, body: bytes) -> Prediction:
         """Runs ``{"inputs": …}`` through the release of ``model`` that serves.
@@ -53,26 +88,23 @@ class Predictor:
         """
         try:
             with self._holder.lease(model) as serving:
-                return Prediction(self._answer(serving, body), serving.release)
+                return self._answer(serving, body)
         except NotServing:
             if self._knows(model):
                 raise
             raise UnknownModel(f"there is no model {model!r}") from None
 
-    def _answer(self, serving: Serving, body: bytes) -> bytes:
+    def _answer(self, serving: Serving, body: bytes) -> Prediction:
         release = serving.release
+        face = self._faces.get(release.model)
+        if face is None or face.release is not release:
+            face = self._faces[release.model] = _Face(release)
         inputs = decode(_inputs_of(body), release.signature)
         outputs = encode(self._run(serving, inputs), release.signature)
-        value: dict[str, object] = {
-            "output": outputs[0],
-            "model_path": release.model_path,
-            "model": release.model,
-            "version": release.version,
-        }
+        told = b'{"output":' + dumps(outputs[0]) + face.tail
         if len(outputs) > 1:
-            names = (spec.name for spec in release.signature.outputs)
-            value["outputs"] = dict(zip(names, outputs, strict=True))
-        return dumps(value)
+            told += b',"outputs":' + dumps(dict(zip(face.names, outputs, strict=True)))
+        return Prediction(told + b"}", face.headers)
 
     def _run(self, serving: Serving, inputs: Mapping[str, Array]) -> list[Output]:
         release = serving.release
@@ -95,14 +127,14 @@ def _inputs_of(body: bytes) -> object:
     return value["inputs"]
 
 
-def predict_routes(predictor: Predictor, *, default_model: str, max_body_bytes: int) -> Blueprint:
+def predict_routes(predictor: Predictor, *, default_model: str) -> Blueprint:
     """``POST /predict`` and ``POST /models/NAME/predict``."""
     routes = Blueprint("predicting", __name__)
 
     def answered(model: str) -> Response:
-        _refuse_other_forms(request.mimetype)
-        prediction = predictor.predict(model, read_body(request, max_body_bytes))
-        return Response(prediction.body, content_type=JSON, headers=release_headers(prediction.release))
+        body = partial(request.get_data, cache=False)
+        prediction = predictor.answer(Asked(model, request.mimetype, request.content_length, body))
+        return Response(prediction.body, headers=prediction.headers)
 
     @routes.post("/predict")
     def predict_default() -> Response:
