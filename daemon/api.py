@@ -12,11 +12,8 @@ from werkzeug.exceptions import HTTPException
 
 from daemon import errors
 from daemon.deployer import Deployer
-from daemon.gate import RequestRing
 from daemon.history import Journal
-from daemon.holder import ModelHolder
 from daemon.intake.named import NamedFiles
-from daemon.lane.probation import Probation
 from daemon.web.access import Tokens, authorise, head_of
 from daemon.web.answers import answer
 from daemon.web.catalogue import Catalogue
@@ -65,18 +62,16 @@ FAILURE = {"error": "something went wrong inside; the log has it", "code": "inte
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
-    """What a request may be, in bytes and seconds, and how many may wait for events at once."""
+    """How many bytes a body may have, and how many clients may wait for events at once."""
 
     max_body_bytes: int
     max_upload_bytes: int
-    timeout_seconds: float
     waiting_clients: int
 
 
 def build_app(
     *,
-    holder: ModelHolder,
-    onlookers: tuple[Probation, RequestRing],
+    predictor: Predictor,
     deployer: Deployer,
     journal: Journal,
     catalogue: Catalogue,
@@ -90,15 +85,6 @@ def build_app(
     """The application, from its parts."""
     app = Flask("modeldrop", static_folder=None)
     app.url_map.merge_slashes = False  # a redirect would be an answer of a form that no client expects
-    probation, ring = onlookers
-    predictor = Predictor(
-        holder,
-        probation=probation,
-        ring=ring,
-        knows=catalogue.knows,
-        timeout_seconds=limits.timeout_seconds,
-        max_body_bytes=limits.max_body_bytes,
-    )
     app.register_blueprint(predict_routes(predictor, default_model=default_model))
     app.register_blueprint(
         deploy_routes(deployer, files, default_model=default_model, max_upload_bytes=limits.max_upload_bytes)

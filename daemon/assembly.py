@@ -51,6 +51,8 @@ from daemon.watching.scanner import Scanner
 from daemon.watching.view import DropDirectory, Patience
 from daemon.web.access import Head, Tokens, authorise
 from daemon.web.catalogue import Catalogue
+from daemon.web.door import is_quick
+from daemon.web.predicting import Predictor
 from daemon.web.readiness import Readiness
 from daemon.web.routes import is_slow, is_upload
 
@@ -101,21 +103,30 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
         on_probation=spine.probation.of,
     )
     tokens = Tokens(settings.auth.admin_token, settings.auth.predict_token)
+    limits = _api_limits(settings)
+    predictor = Predictor(
+        holder,
+        probation=spine.probation,
+        ring=spine.ring,
+        knows=catalogue.knows,
+        timeout_seconds=settings.runtime.timeout_seconds,
+        max_body_bytes=limits.max_body_bytes,
+    )
     app = build_app(
-        holder=holder,
-        onlookers=(spine.probation, spine.ring),
+        predictor=predictor,
         deployer=deployer,
         journal=journal,
         catalogue=catalogue,
         files=_named_files(settings),
         faults=readiness.faults,
         tokens=tokens,
-        limits=_api_limits(settings),
+        limits=limits,
         default_model=settings.default_model,
         welcome=settings.server.welcome,
     )
-    guard = partial(_guard, tokens, _api_limits(settings))
-    server = Server(app, sockets, _server_limits(settings), guard, is_slow, state_dir / "spool")
+    guard = partial(_guard, tokens, limits)
+    quick = partial(is_quick, predictor, settings.default_model)
+    server = Server(app, sockets, _server_limits(settings), guard, is_slow, state_dir / "spool", quick)
     undo.callback(server.close)
     return Daemon(
         server=server, deployer=deployer, watcher=watcher, journal=journal, readiness=readiness, undo=undo.pop_all()
@@ -190,7 +201,6 @@ def _api_limits(settings: Settings) -> RequestLimits:
     return RequestLimits(
         max_body_bytes=int(settings.server.max_body_mb * MIB),
         max_upload_bytes=int(settings.server.max_upload_mb * MIB),
-        timeout_seconds=settings.runtime.timeout_seconds,
         waiting_clients=WAITING_CLIENTS,
     )
 

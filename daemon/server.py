@@ -17,7 +17,7 @@ from daemon.http.pools import PoolLoad, Pools
 from daemon.http.sockets import bind, raise_open_files
 from daemon.http.spool import Spool
 from daemon.http.terms import Terms
-from daemon.http.values import Admission, Guard, HttpError, IsSlow, Limits
+from daemon.http.values import Admission, Guard, HttpError, IsQuick, IsSlow, Limits, never_quick
 
 __all__ = ["Admission", "Guard", "HttpError", "IsSlow", "Limits", "Load", "Server", "bind"]
 
@@ -42,7 +42,7 @@ class Server:
 
     It owns the sockets from its construction on: ``run`` closes them at its end, ``close`` does for a server that never
     ran. ``guard`` is called by the loop thread and may not block. Bodies over ``limits.spool_bytes`` go to unlinked
-    files in ``spool_dir``, which must exist.
+    files in ``spool_dir``, which must exist. What ``is_quick`` says of, the loop answers itself.
     """
 
     def __init__(
@@ -53,9 +53,10 @@ class Server:
         guard: Guard,
         is_slow: IsSlow,
         spool_dir: Path,
+        is_quick: IsQuick = never_quick,
     ) -> None:
         self._limits = limits
-        self._pools = Pools(limits, is_slow)
+        self._pools = Pools(limits, is_slow, is_quick)
         self._spool = Spool(spool_dir, limits.spool_bytes)
         self._front = Front(app, Terms(limits, guard, self._spool), self._pools)
         self._listeners = [Listener(sock, self._front) for sock in sockets]

@@ -15,6 +15,7 @@ from daemon.intake.named import NamedFiles
 from daemon.runtime import Deadlines, EngineOptions, load_engine, runtime_versions
 from daemon.web.access import Tokens
 from daemon.web.catalogue import Catalogue
+from daemon.web.predicting import Predictor
 from tests.deploying_rig import DeployingRig
 from tests.fakes import InlineTrial
 from tests.onnx_models import constant_model
@@ -44,25 +45,32 @@ class WebRig:
         self.drop, self.journal, self.holder = self.lower.drop, self.lower.journal, self.lower.holder
         self.deployer = self.lower.deployer
         self.faults: list[str] = []
+        catalogue = Catalogue(
+            self.holder,
+            self.journal,
+            default_model="default",
+            on_its_way=(self.deployer.candidate_of,),
+            on_probation=self.lower.probation.of,
+        )
+        self.predictor = Predictor(
+            self.holder,
+            probation=self.lower.probation,
+            ring=self.lower.ring,
+            knows=catalogue.knows,
+            timeout_seconds=1,
+            max_body_bytes=LIMIT_BYTES,
+        )
         self.app = build_app(
-            holder=self.holder,
-            onlookers=(self.lower.probation, self.lower.ring),
+            predictor=self.predictor,
             deployer=self.deployer,
             journal=self.journal,
-            catalogue=Catalogue(
-                self.holder,
-                self.journal,
-                default_model="default",
-                on_its_way=(self.deployer.candidate_of,),
-                on_probation=self.lower.probation.of,
-            ),
+            catalogue=catalogue,
             files=NamedFiles(folder, (self.drop, self.allowed), 1, 1),
             faults=lambda: self.faults,
             tokens=tokens or Tokens("", ""),
             limits=RequestLimits(
                 max_body_bytes=LIMIT_BYTES,
                 max_upload_bytes=16 * LIMIT_BYTES,
-                timeout_seconds=1,
                 waiting_clients=waiting_clients,
             ),
             default_model="default",

@@ -132,7 +132,13 @@ class Channel(ServingHalf):
 
     def received(self, data: bytes) -> bool:
         taken = super().received(data)
-        self._dispatch()
+        if (request := self._next_due()) is None:
+            return taken
+        if request.error is None and self.server.pools.is_needless(request):
+            # Nothing waits to be sent before it (else nothing would have been read), so sending does not block.
+            self.service()
+        else:
+            self._hand_over(request)
         return taken
 
     def _end(self) -> None:

@@ -8,9 +8,12 @@ from threading import Thread
 from typing import Protocol
 
 from daemon.http.request import Request
-from daemon.http.values import HttpError, IsSlow, Limits, overloaded
+from daemon.http.values import HttpError, IsQuick, IsSlow, Limits, never_quick, overloaded
 
 LOG = logging.getLogger("modeldrop.http")
+
+QUICK_BODY_BYTES = 16 << 10
+"""What the loop may answer itself is no longer, whoever says that it is quick."""
 
 
 class Work(Protocol):
@@ -112,8 +115,9 @@ class Pool:
 class Pools:
     """Two pools, so that a prediction never waits behind a deploy or a long poll. Thread-safe."""
 
-    def __init__(self, limits: Limits, is_slow: IsSlow) -> None:
+    def __init__(self, limits: Limits, is_slow: IsSlow, is_quick: IsQuick = never_quick) -> None:
         self._is_slow = is_slow
+        self._is_quick = is_quick
         self._ended: bool | None = None
         self.fast = Pool("request", threads=limits.threads, max_queue=limits.max_queue)
         self.slow = Pool("slow", threads=limits.slow_threads, max_queue=limits.max_slow_queue)
@@ -122,6 +126,16 @@ class Pools:
         """Start both pools."""
         self.fast.start()
         self.slow.start()
+
+    def is_needless(self, request: Request) -> bool:
+        """Whether a whole ``request`` is better answered by whoever read it: the loop."""
+        if request.chunked or request.content_length > QUICK_BODY_BYTES:
+            return False
+        try:
+            return self._is_quick(request.command, request.path, request.content_length)
+        except Exception:
+            LOG.exception("whether a request is quick could not be told")
+            return False
 
     def submit(self, work: Work, request: Request) -> HttpError | None:
         """Queue ``work`` where its ``request`` belongs; or return the answer that it gets instead."""

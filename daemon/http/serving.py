@@ -54,7 +54,7 @@ class ServingHalf(HTTPChannel):
             super().service()
             if several and not self._due:
                 self.discard()  # the connection closed: no thread will come for the others
-            self._dispatch()
+            self._hand_over_next()
         except BaseException:
             self.will_close = True
             raise
@@ -103,16 +103,24 @@ class ServingHalf(HTTPChannel):
             self.sent_continue = True
         self.server.poller.changed(self)
 
-    def _dispatch(self) -> None:
-        """Hand the first request to a pool, if one became ready; a refused one is answered here and now.
+    def _hand_over_next(self) -> None:
+        """Hand the first request to a pool, if one became ready."""
+        if (request := self._next_due()) is not None:
+            self._hand_over(request)
+
+    def _next_due(self) -> Request | None:
+        """The first request, if it became ready; the caller's to have answered.
 
         Whoever takes the mark off ``_due`` does so alone: the loop thread and a serving one may both come by.
         """
         try:
             self._due.popleft()
         except IndexError:
-            return
-        request = self.requests[0]
+            return None
+        return self.requests[0]
+
+    def _hand_over(self, request: Request) -> None:
+        """Hand ``request``, the first, to a pool; a refused one is answered here and now."""
         if request.error is None:
             request.error = self.server.pools.submit(self, request)
             if request.error is None:

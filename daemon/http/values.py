@@ -74,6 +74,15 @@ Guard = Callable[[str, str, str, Mapping[str, str], str], Admission]
 IsSlow = Callable[[str, str, str], bool]
 """``is_slow(method, path, query)``: whether a request belongs to the pool for those that may take long."""
 
+IsQuick = Callable[[str, str, int], bool]
+"""``is_quick(method, path, body_bytes)``: whether the loop may answer a request itself, as it takes next to no time and
+waits for nothing. To hand it to another thread and back would cost more than the answer."""
+
+
+def never_quick(_method: str, _path: str, _body_bytes: int) -> bool:
+    """Whatever it is, a thread of a pool answers it."""
+    return False
+
 
 def bad_request(why: str) -> HttpError:
     """Return the answer to a request that is not HTTP as this server reads it; ``why`` completes the sentence."""

@@ -49,7 +49,7 @@ class PredictDoor:
         self._failure = failure
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        model = self._model_of(environ)
+        model = model_asked(environ["REQUEST_METHOD"], environ["PATH_INFO"], self._default_model)
         if model is None:
             return self._behind(environ, start_response)
         try:
@@ -68,17 +68,23 @@ class PredictDoor:
         start_response(_LINES[status], told)
         return (body,)
 
-    def _model_of(self, environ: Mapping[str, Any]) -> str | None:
-        """The model whose predict route this is; None for every other request."""
-        if environ["REQUEST_METHOD"] != "POST":
-            return None
-        path: str = environ["PATH_INFO"]
-        if path == _SUFFIX:
-            return self._default_model
-        if not (path.startswith(_PREFIX) and path.endswith(_SUFFIX)):
-            return None
-        model = path[len(_PREFIX) : -len(_SUFFIX)]
-        return model if model.isascii() and model and "/" not in model else None  # others are no models: Flask says so
+
+def model_asked(method: str, path: str, default_model: str) -> str | None:
+    """The model whose predict route this is; None for every other request."""
+    if method != "POST":
+        return None
+    if path == _SUFFIX:
+        return default_model
+    if not (path.startswith(_PREFIX) and path.endswith(_SUFFIX)):
+        return None
+    model = path[len(_PREFIX) : -len(_SUFFIX)]
+    return model if model.isascii() and model and "/" not in model else None  # others are no models: Flask says so
+
+
+def is_quick(predictor: Predictor, default_model: str, method: str, path: str, _body_bytes: int) -> bool:
+    """Whether a request is a prediction that takes next to no time."""
+    model = model_asked(method, path, default_model)
+    return model is not None and predictor.is_quick(model)
 
 
 def _asked(environ: Mapping[str, Any], model: str) -> Asked:

@@ -1,5 +1,6 @@
 """Predictions: a body in, an answer out, by one lease on one release. Entered by request threads."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -37,10 +38,14 @@ class Prediction:
     headers: tuple[tuple[str, str], ...]
 
 
-class _Face:
-    """What of an answer is the same for every request to one release, made once."""
+QUICK_SECONDS = 100e-6
+"""A release whose predictions take less of a thread's time is quick: to change threads for one would take longer."""
 
-    __slots__ = ("headers", "names", "release", "tail")
+
+class _Face:
+    """What of an answer is the same for every request to one release, made once; and what a prediction of it takes."""
+
+    __slots__ = ("headers", "names", "release", "seconds", "tail")
 
     def __init__(self, release: Release) -> None:
         self.release = release
@@ -48,6 +53,10 @@ class _Face:
         same = {"model_path": release.model_path, "model": release.model, "version": release.version}
         self.tail = b"," + dumps(same)[1:-1]
         self.names = [spec.name for spec in release.signature.outputs]
+        self.seconds = QUICK_SECONDS  # of processor time, a running mean: what waits for other threads does not count
+
+    def took(self, seconds: float) -> None:
+        self.seconds += (seconds - self.seconds) / 8
 
 
 class Predictor:
@@ -81,6 +90,11 @@ class Predictor:
             raise TooLarge(f"the body has {asked.length} bytes; at most {self._max_body_bytes} are taken")
         return self.predict(asked.model, asked.read())
 
+    def is_quick(self, model: str) -> bool:
+        """Whether the predictions of what serves as ``model`` took next to no time of late."""
+        face = self._faces.get(model)
+        return face is not None and face.seconds < QUICK_SECONDS and self._holder.release_of(model) is face.release
+
     def predict(self, model: str, body: bytes) -> Prediction:
         """Runs ``{"inputs": …}`` through the release of ``model`` that serves.
 
@@ -99,11 +113,13 @@ class Predictor:
         face = self._faces.get(release.model)
         if face is None or face.release is not release:
             face = self._faces[release.model] = _Face(release)
+        start = time.thread_time()
         inputs = decode(_inputs_of(body), release.signature)
         outputs = encode(self._run(serving, inputs), release.signature)
         told = b'{"output":' + dumps(outputs[0]) + face.tail
         if len(outputs) > 1:
             told += b',"outputs":' + dumps(dict(zip(face.names, outputs, strict=True)))
+        face.took(time.thread_time() - start)
         return Prediction(told + b"}", face.headers)
 
     def _run(self, serving: Serving, inputs: Mapping[str, Array]) -> list[Output]:
