@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daemon.http.values import IsQuick, never_quick
 from daemon.server import Admission, Guard, IsSlow, Limits, Server, bind
 
 WAIT_SECONDS = 10.0
@@ -163,12 +164,13 @@ def serving(
     limits: Limits | None = None,
     guard: Guard = admit,
     is_slow: IsSlow = lambda _method, path, _query: path.startswith("/slow"),
+    is_quick: IsQuick = never_quick,
     addresses: tuple[str, ...] = ("127.0.0.1:0",),
     app: Any = None,
 ) -> Iterator[Running]:
     """Run a server for the length of a test."""
     toy = Toy()
-    server = Server(app or toy, bind(addresses), limits or Limits(), guard, is_slow, spool_dir)
+    server = Server(app or toy, bind(addresses), limits or Limits(), guard, is_slow, spool_dir, is_quick)
     running = Running(server, toy)
     running.thread.start()
     try:

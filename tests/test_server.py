@@ -17,15 +17,22 @@ import pytest
 
 from daemon.errors import StartupError
 from daemon.http.poller import Poller
+from daemon.http.pools import QUICK_BODY_BYTES
+from daemon.http.values import never_quick
 from daemon.server import Admission, HttpError, Limits, Server, bind
 from tests.serving_rig import MAX_BODY, WAIT_SECONDS, Client, Running, Toy, admit, serving
 
 DENIED = HttpError(401, "Unauthorized", "unauthorized", "a token is missing", (("WWW-Authenticate", "Bearer"),))
 
 
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    with serving(tmp_path) as running:
+def quick(_method: str, path: str, _body_bytes: int) -> bool:
+    """Whatever waits for nothing."""
+    return not path.startswith(("/wait", "/slow"))
+
+
+@pytest.fixture(params=[never_quick, quick], ids=["by a pool", "by the loop"])
+def running(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
+    with serving(tmp_path, is_quick=request.param) as running:
         yield running
 
 
@@ -43,6 +50,26 @@ def test_answer_is_the_applications_on_one_connection_thrice(running: Running) -
             b"x" * 10,
             b"x" * 100_000,
         ]
+
+
+def test_quick_request_is_answered_by_the_loop_and_no_other_is(tmp_path: Path) -> None:
+    with serving(tmp_path, is_quick=quick) as running, running.client() as client:
+        client.get("/a")
+        client.post("/b", b"x" * QUICK_BODY_BYTES)
+        client.post("/c", b"x" * (QUICK_BODY_BYTES + 1))
+        client.send(b"POST /d HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n").reply()
+        assert [name.partition("-")[0] for name in running.toy.threads] == ["loop", "loop", "request", "request"]
+
+
+def test_question_whether_it_is_quick_that_fails_costs_no_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> bool:
+        raise KeyError("nobody")
+
+    with serving(tmp_path, is_quick=fail) as running, running.client() as client:
+        assert client.get("/a").body == b"/a"
+    assert "whether a request is quick could not be told" in caplog.text
 
 
 def test_pipelined_requests_are_answered_in_order(running: Running) -> None:

@@ -1,0 +1,177 @@
+"""The short way of a prediction answers as Flask's view does, whatever is asked."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.test import Client, TestResponse
+
+from daemon.web.access import Tokens
+from daemon.web.door import PredictDoor, is_quick, model_asked
+from daemon.web.predicting import QUICK_SECONDS, TIMED_ONCE_IN, _Face
+from tests import onnx_models
+from tests.fakes import release_of
+from tests.web_rig import LIMIT_BYTES, WebRig
+
+WAIT_SECONDS = 20.0
+TEN: list[list[float]] = [[1.0] * 10]
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebRig]:
+    """A model of ten inputs and five outputs as ``default`` and as ``other``, one of two outputs as ``pair``."""
+    with WebRig(tmp_path_factory.mktemp("door")) as rig:
+        for model in ("default", "other"):
+            rig.update(1.5, model)
+        onnx_models.two_inputs(rig.drop / "pair.onnx")
+        rig.post("/update_model", {"model_path": "pair.onnx", "model": "pair"})
+        rig.settle()
+        yield rig
+
+
+def both(rig: WebRig, path: str, **request: Any) -> tuple[TestResponse, TestResponse]:
+    """The answers at the door and behind it."""
+    door = rig.app.wsgi_app
+    assert isinstance(door, PredictDoor)
+    return Client(door).open(path, **request), Client(door._behind).open(path, **request)
+
+
+def expect_the_same(answers: tuple[TestResponse, TestResponse]) -> TestResponse:
+    at_the_door, behind = answers
+    assert at_the_door.status_code == behind.status_code
+    assert at_the_door.get_data() == behind.get_data()
+    assert sorted(at_the_door.headers) == sorted(behind.headers)
+    return at_the_door
+
+
+NUMBERS = st.one_of(st.floats(allow_nan=False, allow_infinity=False, width=32), st.integers(-9, 9))
+ROWS = st.lists(st.lists(NUMBERS, min_size=10, max_size=10), min_size=0, max_size=4)
+ANYTHING = st.recursive(
+    st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=3)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=6), inner, max_size=2)),
+    max_leaves=12,
+)
+BODIES = st.one_of(
+    ROWS.map(lambda rows: orjson.dumps({"inputs": rows})),
+    ROWS.map(lambda rows: orjson.dumps({"inputs": {"input": rows}})),
+    st.tuples(st.lists(NUMBERS, max_size=3), st.lists(NUMBERS, max_size=3)).map(
+        lambda pair: orjson.dumps({"inputs": {"a": pair[0], "b": pair[1]}})
+    ),
+    ANYTHING.map(lambda value: orjson.dumps({"inputs": value})),
+    ANYTHING.map(orjson.dumps),
+    st.binary(max_size=30),
+    st.just(b"x" * (LIMIT_BYTES + 1)),
+)
+TYPES = st.sampled_from(
+    ["", "application/json", "Application/JSON; charset=utf-8", "text/csv", "application/x-npy", "multipart/form-data",
+     "image/png", "nonsense"]
+)  # fmt: skip
+PATHS = st.sampled_from(
+    ["/predict", "/predict/", "//predict", "/models/default/predict", "/models/other/predict", "/models/pair/predict",
+     "/models/nobody/predict", "/models//predict", "/models/a/b/predict", "/models/%C3%BC/predict", "/models/predict",
+     "/models/a%20b/predict", "/predictions", "/"]
+)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=BODIES, kind=TYPES, path=PATHS, method=st.sampled_from(["POST", "POST", "POST", "GET", "PUT", "HEAD"]))
+def test_every_request_is_answered_the_same_at_the_door_and_behind_it(
+    rig: WebRig, body: bytes, kind: str, path: str, method: str
+) -> None:
+    expect_the_same(both(rig, path, method=method, data=body, content_type=kind or None))
+
+
+def test_prediction_is_answered_at_the_door_alone(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    door = rig.app.wsgi_app
+    monkeypatch.setattr(door, "_behind", None)
+    answer = Client(door).post("/predict", data=orjson.dumps({"inputs": TEN}))
+    assert (answer.status_code, answer.get_json()["output"]) == (200, [[1.5] * 5])
+    assert answer.headers["X-Model-Version"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"), [({}, 401), ({"Authorization": "Bearer wrong"}, 401), ({"Authorization": "Bearer p"}, 404)]
+)
+def test_token_is_asked_for_at_the_door_too(tmp_path: Path, headers: dict[str, str], status: int) -> None:
+    with WebRig(tmp_path, tokens=Tokens("a", "p")) as rig:
+        body = orjson.dumps({"inputs": TEN})
+        path = "/models/nobody/predict"
+        assert expect_the_same(both(rig, path, method="POST", data=body, headers=headers)).status_code == status
+
+
+def test_failure_that_nobody_expected_is_an_opaque_500_and_one_traceback(
+    rig: WebRig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise FileNotFoundError("/secret/place")
+
+    monkeypatch.setattr(rig.predictor, "answer", fail)
+    answer = expect_the_same(both(rig, "/predict", method="POST", data=b"{}"))
+    assert (answer.status_code, answer.get_json()["code"]) == (500, "internal_error")
+    assert b"secret" not in answer.get_data()
+    assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"] * 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "model"),
+    [
+        ("POST", "/predict", "main"),
+        ("POST", "/models/m.1/predict", "m.1"),
+        ("GET", "/predict", None),
+        ("POST", "/models/predict", None),
+        ("POST", "/models//predict", None),
+        ("POST", "/models/a/b/predict", None),
+        ("POST", "/update_model", None),
+    ],
+)
+def test_model_is_read_from_the_path(method: str, path: str, model: str | None) -> None:
+    assert model_asked(method, path, "main") == model
+
+
+# What is quick.
+
+
+def ask(rig: WebRig, times: int = TIMED_ONCE_IN) -> None:
+    for _ in range(times):
+        assert rig.predict().status_code == 200
+
+
+def test_release_is_quick_once_it_was_seen_to_be(tmp_path: Path) -> None:
+    with WebRig(tmp_path) as rig:
+        rig.update(1)
+        asked = (rig.predictor, "default", "POST", "/predict", 10)
+        assert not is_quick(*asked)
+        ask(rig, 20 * TIMED_ONCE_IN)
+        assert is_quick(*asked)
+        assert not is_quick(rig.predictor, "default", "POST", "/update_model", 10)
+        assert not is_quick(rig.predictor, "default", "POST", "/models/other/predict", 10)
+        rig.update(2)
+        assert not is_quick(*asked), "what serves now was never asked"
+
+
+def test_release_whose_runs_take_long_is_not_quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with WebRig(tmp_path) as rig:
+        rig.update(1)
+        ask(rig, 20 * TIMED_ONCE_IN)
+        with rig.holder.lease("default") as serving:
+            run = serving.engine.run
+
+            def slow(*given: Any, **more: Any) -> Any:
+                np.linalg.inv(np.random.default_rng(0).random((150, 150)))
+                return run(*given, **more)
+
+            monkeypatch.setattr(serving.engine, "run", slow)
+        ask(rig, 4 * TIMED_ONCE_IN)
+        assert not rig.predictor.is_quick("default")
+
+
+def test_few_predictions_are_timed() -> None:
+    face = _Face(release_of())
+    assert [face.started() is not None for _ in range(2 * TIMED_ONCE_IN)].count(True) == 2
+    face.ended(None)
+    assert face.seconds == QUICK_SECONDS
