@@ -6,7 +6,7 @@
 #   make check     ruff, ruff format, mypy
 #   make test      every test but the slow ones                       ARGS="-k holder -x"
 #   make soak      the slow ones
-#   make bench     how long from a dropped file to its first answer
+#   make bench     how long from a dropped file to its first answer; requests a second (wants wrk)
 #   make classroom the classroom's load test against a running daemon
 #   make examples  re-make the example models
 #   make lock      re-make the lock files from pyproject.toml
@@ -44,7 +44,8 @@ soak: $(DEV)
 	@exec $(PY) -m pytest -m slow --timeout 1800 $(ARGS)
 
 bench: $(DEV)
-	@exec $(PY) -m bench.drop_to_serve $(ARGS)
+	$(PY) -m bench.drop_to_serve
+	$(PY) -m bench.serving
 
 classroom: $(DEV)
 	@exec $(PY) examples/classroom_load_test.py $(ARGS)

@@ -4,7 +4,7 @@ The threads of the daemon, and what each alone may touch:
 
 | thread     | started by      | alone may touch                                                        |
 |------------|-----------------|------------------------------------------------------------------------|
-| main       | the interpreter | the server's loop: sockets, connections, parsing; signals              |
+| main       | the interpreter | the server's loop: sockets, parsing, quick predictions; signals        |
 | request-N  | server          | one request each: lease, decode, run, encode                           |
 | slow-N     | server          | one request each, of those that may wait: deploys, uploads, long polls |
 | spool      | server          | the files that long bodies are spooled to                              |

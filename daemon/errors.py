@@ -121,3 +121,14 @@ class TooLarge(ModeldropError):
 
 class ShuttingDown(ModeldropError):
     """The daemon is stopping and takes no more deploys."""
+
+
+AT_ONCE = "modeldrop.at_once"
+"""A key of the WSGI environment: whether the loop's own thread waits for the answer, which then may take no time."""
+
+
+class HandOver(BaseException):
+    """Raised by an application that was called ``AT_ONCE`` and found that the answer takes time, before it began one.
+
+    A thread of a pool calls it again, from the start; what it has read of the body is there again.
+    """

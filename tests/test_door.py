@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import Client, TestResponse
 
+from daemon.errors import AT_ONCE, HandOver
 from daemon.web.access import Tokens
 from daemon.web.door import PredictDoor, is_quick, model_asked
-from daemon.web.predicting import QUICK_SECONDS, TIMED_ONCE_IN, _Face
+from daemon.web.predicting import AT_ONCE_BYTES, QUICK_SECONDS, TIMED_ONCE_IN, _Face
 from tests import onnx_models
 from tests.fakes import release_of
 from tests.web_rig import LIMIT_BYTES, WebRig
@@ -22,10 +23,10 @@ WAIT_SECONDS = 20.0
 TEN: list[list[float]] = [[1.0] * 10]
 
 
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebRig]:
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[WebRig]:
     """A model of ten inputs and five outputs as ``default`` and as ``other``, one of two outputs as ``pair``."""
-    with WebRig(tmp_path_factory.mktemp("door")) as rig:
+    with WebRig(tmp_path) as rig:
         for model in ("default", "other"):
             rig.update(1.5, model)
         onnx_models.two_inputs(rig.drop / "pair.onnx")
@@ -175,3 +176,32 @@ def test_few_predictions_are_timed() -> None:
     assert [face.started() is not None for _ in range(2 * TIMED_ONCE_IN)].count(True) == 2
     face.ended(None)
     assert face.seconds == QUICK_SECONDS
+
+
+def test_run_that_takes_long_where_all_wait_for_it_is_handed_over(tmp_path: Path) -> None:
+    with WebRig(tmp_path) as rig:
+        onnx_models.counted_loop(rig.drop / "loop.onnx")
+        assert rig.post("/update_model", {"model_path": "loop.onnx"}).status_code == 200
+        short, long = ({"inputs": {"rounds": turns, "x": [1.0]}} for turns in (1, 10_000_000))
+        for _ in range(20 * TIMED_ONCE_IN):
+            assert rig.post("/predict", short).status_code == 200
+        assert rig.predictor.is_quick("default")
+        assert at_once(rig, orjson.dumps(short)) == [200]
+        assert at_once(rig, orjson.dumps(long)) == ["handed over"]
+        assert not rig.predictor.is_quick("default")
+
+
+def test_outputs_that_take_long_to_write_are_handed_over(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    with rig.holder.lease("default") as serving:
+        big = np.zeros((1, 1 + AT_ONCE_BYTES // 4), np.float32)
+        monkeypatch.setattr(serving.engine, "run", lambda *_, **__: [big])
+    assert at_once(rig, orjson.dumps({"inputs": TEN})) == ["handed over"]
+    assert rig.predict().status_code == 200
+
+
+def at_once(rig: WebRig, body: bytes) -> list[object]:
+    """What becomes of a prediction that the loop itself asks for."""
+    try:
+        return [Client(rig.app.wsgi_app).post("/predict", data=body, environ_base={AT_ONCE: True}).status_code]
+    except HandOver:
+        return ["handed over"]

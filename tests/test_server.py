@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from daemon.errors import StartupError
+from daemon.errors import AT_ONCE, HandOver, StartupError
 from daemon.http.poller import Poller
 from daemon.http.pools import QUICK_BODY_BYTES
 from daemon.http.values import never_quick
@@ -59,6 +59,26 @@ def test_quick_request_is_answered_by_the_loop_and_no_other_is(tmp_path: Path) -
         client.post("/c", b"x" * (QUICK_BODY_BYTES + 1))
         client.send(b"POST /d HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n").reply()
         assert [name.partition("-")[0] for name in running.toy.threads] == ["loop", "loop", "request", "request"]
+
+
+def test_request_that_the_loop_hands_over_is_answered_by_a_pool_with_all_of_its_body(tmp_path: Path) -> None:
+    toy, asked = Toy(), list[bool]()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        asked.append(environ[AT_ONCE])
+        if environ[AT_ONCE]:
+            environ["wsgi.input"].read()
+            environ["wsgi.input"].seek(0)
+            raise HandOver
+        return toy(environ, start_response)
+
+    with serving(tmp_path, app=app, is_quick=quick) as running, running.client() as client:
+        for _ in range(2):
+            assert client.post("/a", b"body").body == b"body"
+        client.send(b"".join(b"GET /%d HTTP/1.1\r\n\r\n" % number for number in range(5)))
+        assert [client.reply().body for _ in range(5)] == [b"/%d" % number for number in range(5)]
+    assert asked[:4] == [True, False] * 2
+    assert {name.partition("-")[0] for name in toy.threads} == {"request"}
 
 
 def test_question_whether_it_is_quick_that_fails_costs_no_answer(

@@ -9,6 +9,7 @@ from typing import Any
 
 from waitress.adjustments import Adjustments
 
+from daemon.errors import HandOver
 from daemon.http.linger import Linger
 from daemon.http.ports import Acceptor
 from daemon.http.request import Request
@@ -135,11 +136,21 @@ class Channel(ServingHalf):
         if (request := self._next_due()) is None:
             return taken
         if request.error is None and self.server.pools.is_needless(request):
-            # Nothing waits to be sent before it (else nothing would have been read), so sending does not block.
-            self.service()
+            self._answer_at_once(request)
         else:
             self._hand_over(request)
         return taken
+
+    def _answer_at_once(self, request: Request) -> None:
+        # Nothing waits to be sent before it (else nothing would have been read), so sending does not block.
+        self.answers_at_once = True
+        try:
+            self.service()
+        except HandOver:
+            self.answers_at_once = False
+            self._hand_over(request)
+        finally:
+            self.answers_at_once = False
 
     def _end(self) -> None:
         if self._may_bring_more():

@@ -70,6 +70,7 @@ class Outlet(Protocol):
 
     requests: list[Any]
     answered_early: bool
+    answers_at_once: bool
 
     @property
     def ends_with_this_answer(self) -> bool:

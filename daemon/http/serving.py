@@ -8,6 +8,7 @@ from typing import Any
 from waitress.buffers import ReadOnlyFileBasedBuffer
 from waitress.channel import HTTPChannel
 
+from daemon.errors import HandOver
 from daemon.http.ports import Acceptor
 from daemon.http.request import Request
 from daemon.http.tasks import AppTask, RefusalTask
@@ -32,6 +33,8 @@ class ServingHalf(HTTPChannel):
     requests: list[Request]
     answered_early = False
     """Whether an answer was given before its request had come as a whole."""
+    answers_at_once = False
+    """Whether it is the loop that answers the first request."""
 
     _due: deque[bool]
     _held: list[bytes] | None = None
@@ -55,6 +58,8 @@ class ServingHalf(HTTPChannel):
             if several and not self._due:
                 self.discard()  # the connection closed: no thread will come for the others
             self._hand_over_next()
+        except HandOver:
+            raise
         except BaseException:
             self.will_close = True
             raise

@@ -6,6 +6,7 @@ from typing import Any
 from waitress.channel import ClientDisconnected
 from waitress.task import ErrorTask, Task, WSGITask
 
+from daemon.errors import AT_ONCE, HandOver
 from daemon.http.ports import Outlet
 from daemon.http.values import INTERNAL_ERROR, HttpError
 
@@ -28,6 +29,8 @@ class _Answer(Task):
             self._run()
         except ClientDisconnected:
             self.close_on_finish = True
+        except HandOver:
+            raise
         except BaseException:  # whatever the application raises, the pool's thread must outlive it
             LOG.exception("the application failed at %s %s", self.request.command, ascii(self.request.path))
             self._fail()
@@ -89,6 +92,7 @@ class AppTask(_Answer, WSGITask):
         if self.request.command == "HEAD":
             environ.pop("wsgi.file_wrapper", None)  # waitress sends a wrapped file even to HEAD
         environ.pop("waitress.client_disconnected", None)  # it would never say yes: a busy connection is not read
+        environ[AT_ONCE] = self.channel.answers_at_once
         return environ
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from daemon.errors import ModeldropError
+from daemon.errors import AT_ONCE, HandOver, ModeldropError
 from daemon.web.access import Tokens, authorise, head_of, is_open_to_all
 from daemon.web.answers import JSON, dumps
 from daemon.web.predicting import Asked, Predictor
@@ -58,6 +58,9 @@ class PredictDoor:
             prediction = self._predictor.answer(_asked(environ, model))
             start_response("200 OK", [*prediction.headers, ("Content-Length", str(len(prediction.body)))])
             return (prediction.body,)
+        except HandOver:
+            environ["wsgi.input"].seek(0)
+            raise
         except ModeldropError as error:
             status, value, headers = self._refusal_of(error)
         except Exception as error:
@@ -96,4 +99,5 @@ def _asked(environ: Mapping[str, Any], model: str) -> Asked:
         media_type=environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower(),
         length=length,
         read=source.read if length is None else lambda: source.read(length),
+        at_once=environ.get(AT_ONCE, False),
     )

@@ -5,9 +5,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 from flask import Blueprint, Response, request
 
-from daemon.errors import InferenceFailed, InvalidInput, NotServing, TooLarge, UnknownModel, UnsupportedMediaType
+from daemon.errors import (
+    HandOver,
+    InferenceFailed,
+    InvalidInput,
+    NotServing,
+    RunTimeout,
+    TooLarge,
+    UnknownModel,
+    UnsupportedMediaType,
+)
 from daemon.gate import RequestRing
 from daemon.holder import ModelHolder, Serving
 from daemon.lane.probation import Probation
@@ -22,12 +32,13 @@ _OTHER_FORMS = frozenset({"application/x-npy", "application/x-npz", "text/csv", 
 @dataclass(slots=True)
 class Asked:
     """A predict request: for which ``model``, its media type without parameters, and its body, ``length`` bytes where
-    that is known, which ``read`` gives as a whole."""
+    that is known, which ``read`` gives as a whole. ``at_once``: who asks can answer others only after it."""
 
     model: str
     media_type: str
     length: int | None
     read: Callable[[], bytes]
+    at_once: bool = False
 
 
 @dataclass(slots=True)
@@ -42,6 +53,14 @@ QUICK_SECONDS = 100e-6
 """A release whose predictions take less of a thread's time is quick: to change threads for one would take longer."""
 
 TIMED_ONCE_IN = 8
+AT_ONCE_SECONDS = 0.1
+"""A run for which everybody waits is stopped after that, and made again by another thread."""
+AT_ONCE_BYTES = 256 << 10
+"""Outputs beyond that take time to be written as JSON."""
+NOT_QUICK_SECONDS = 1.0
+"""What a release counts for that took its time: many quick predictions must follow before it counts as quick again."""
+
+Run = Callable[[Serving, Mapping[str, Array]], list[Output]]
 
 
 class _Face:
@@ -98,44 +117,46 @@ class Predictor:
         _refuse_other_forms(asked.media_type)
         if asked.length is not None and asked.length > self._max_body_bytes:
             raise TooLarge(f"the body has {asked.length} bytes; at most {self._max_body_bytes} are taken")
-        return self.predict(asked.model, asked.read())
+        return self.predict(asked.model, asked.read(), at_once=asked.at_once)
 
     def is_quick(self, model: str) -> bool:
         """Whether the predictions of what serves as ``model`` took next to no time of late."""
         face = self._faces.get(model)
         return face is not None and face.seconds < QUICK_SECONDS and self._holder.release_of(model) is face.release
 
-    def predict(self, model: str, body: bytes) -> Prediction:
+    def predict(self, model: str, body: bytes, *, at_once: bool = False) -> Prediction:
         """Runs ``{"inputs": …}`` through the release of ``model`` that serves.
 
-        Raises UnknownModel, NotServing, InvalidJson, InvalidInput, RunTimeout or InferenceFailed.
+        Raises UnknownModel, NotServing, InvalidJson, InvalidInput, RunTimeout or InferenceFailed; HandOver where it is
+        to be ``at_once`` and takes time.
         """
         try:
             with self._holder.lease(model) as serving:
-                return self._answer(serving, body)
+                return self._answer(serving, body, at_once=at_once)
         except NotServing:
             if self._knows(model):
                 raise
             raise UnknownModel(f"there is no model {model!r}") from None
 
-    def _answer(self, serving: Serving, body: bytes) -> Prediction:
+    def _answer(self, serving: Serving, body: bytes, *, at_once: bool) -> Prediction:
         release = serving.release
         face = self._faces.get(release.model)
         if face is None or face.release is not release:
             face = self._faces[release.model] = _Face(release)
         started = face.started()
         inputs = decode(_inputs_of(body), release.signature)
-        outputs = encode(self._run(serving, inputs), release.signature)
+        run = self._run_at_once if at_once else self._run
+        outputs = encode(self._observed(serving, inputs, run), release.signature)
         told = b'{"output":' + dumps(outputs[0]) + face.tail
         if len(outputs) > 1:
             told += b',"outputs":' + dumps(dict(zip(face.names, outputs, strict=True)))
         face.ended(started)
         return Prediction(told + b"}", face.headers)
 
-    def _run(self, serving: Serving, inputs: Mapping[str, Array]) -> list[Output]:
+    def _observed(self, serving: Serving, inputs: Mapping[str, Array], run: Run) -> list[Output]:
         release = serving.release
         try:
-            outputs = serving.engine.run(inputs, timeout_seconds=self._timeout_seconds)
+            outputs = run(serving, inputs)
         except InferenceFailed as failure:
             self._probation.failed(release, str(failure))
             raise
@@ -143,6 +164,21 @@ class Predictor:
         if self._ring.wants(release.model):
             self._ring.offer(release, inputs, outputs)
         return outputs
+
+    def _run(self, serving: Serving, inputs: Mapping[str, Array]) -> list[Output]:
+        return serving.engine.run(inputs, timeout_seconds=self._timeout_seconds)
+
+    def _run_at_once(self, serving: Serving, inputs: Mapping[str, Array]) -> list[Output]:
+        """As ``_run``; raises HandOver where it takes longer than was to be expected, or gives much to write."""
+        try:
+            outputs = serving.engine.run(inputs, timeout_seconds=min(AT_ONCE_SECONDS, self._timeout_seconds))
+        except RunTimeout:
+            pass
+        else:
+            if sum(output.nbytes for output in outputs if isinstance(output, np.ndarray)) <= AT_ONCE_BYTES:
+                return outputs
+        self._faces[serving.release.model].seconds = NOT_QUICK_SECONDS
+        raise HandOver
 
 
 def _inputs_of(body: bytes) -> object:
