@@ -14,7 +14,8 @@ from werkzeug.test import Client, TestResponse
 from daemon.errors import AT_ONCE, HandOver
 from daemon.web.access import Tokens
 from daemon.web.door import PredictDoor, is_quick, model_asked
-from daemon.web.predicting import AT_ONCE_BYTES, QUICK_SECONDS, TIMED_ONCE_IN, _Face
+from daemon.web.faces import QUICK_SECONDS, TIMED_ONCE_IN, Face
+from daemon.web.predicting import AT_ONCE_BYTES
 from tests import onnx_models
 from tests.fakes import release_of
 from tests.web_rig import LIMIT_BYTES, WebRig
@@ -172,7 +173,7 @@ def test_release_whose_runs_take_long_is_not_quick(tmp_path: Path, monkeypatch: 
 
 
 def test_few_predictions_are_timed() -> None:
-    face = _Face(release_of())
+    face = Face(release_of())
     assert [face.started() is not None for _ in range(2 * TIMED_ONCE_IN)].count(True) == 2
     face.ended(None)
     assert face.seconds == QUICK_SECONDS

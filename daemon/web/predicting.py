@@ -1,6 +1,5 @@
 """Predictions: a body in, an answer out, by one lease on one release. Entered by request threads."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,9 +20,9 @@ from daemon.errors import (
 from daemon.gate import RequestRing
 from daemon.holder import ModelHolder, Serving
 from daemon.lane.probation import Probation
-from daemon.release import Release
 from daemon.runtime import Array, Output, decode, encode
-from daemon.web.answers import JSON, dumps, read_object
+from daemon.web.answers import dumps, read_object
+from daemon.web.faces import Face
 
 _NEVER_JSON = ("multipart/", "image/", "audio/", "video/")
 _OTHER_FORMS = frozenset({"application/x-npy", "application/x-npz", "text/csv", "application/x-protobuf"})
@@ -49,43 +48,12 @@ class Prediction:
     headers: tuple[tuple[str, str], ...]
 
 
-QUICK_SECONDS = 100e-6
-"""A release whose predictions take less of a thread's time is quick: to change threads for one would take longer."""
-
-TIMED_ONCE_IN = 8
 AT_ONCE_SECONDS = 0.1
 """A run for which everybody waits is stopped after that, and made again by another thread."""
 AT_ONCE_BYTES = 256 << 10
 """Outputs beyond that take time to be written as JSON."""
-NOT_QUICK_SECONDS = 1.0
-"""What a release counts for that took its time: many quick predictions must follow before it counts as quick again."""
 
 Run = Callable[[Serving, Mapping[str, Array]], list[Output]]
-
-
-class _Face:
-    """What of an answer is the same for every request to one release, made once; and what a prediction of it takes."""
-
-    __slots__ = ("_turn", "headers", "names", "release", "seconds", "tail")
-
-    def __init__(self, release: Release) -> None:
-        self.release = release
-        self.headers = (("Content-Type", JSON), *release_headers(release).items())
-        same = {"model_path": release.model_path, "model": release.model, "version": release.version}
-        self.tail = b"," + dumps(same)[1:-1]
-        self.names = [spec.name for spec in release.signature.outputs]
-        self.seconds = QUICK_SECONDS  # a running mean
-        self._turn = 0
-
-    def started(self) -> float | None:
-        """The time that this thread has worked, if this prediction is one to be timed: to ask is a system call."""
-        self._turn += 1
-        return None if self._turn % TIMED_ONCE_IN else time.thread_time()
-
-    def ended(self, started: float | None) -> None:
-        """What waited for other threads does not count."""
-        if started is not None:
-            self.seconds += (time.thread_time() - started - self.seconds) / 4
 
 
 class Predictor:
@@ -110,7 +78,7 @@ class Predictor:
         self._knows = knows
         self._timeout_seconds = timeout_seconds
         self._max_body_bytes = max_body_bytes
-        self._faces: dict[str, _Face] = {}  # of what answered last, by model; by no lock: another is made in no time
+        self._faces: dict[str, Face] = {}  # of what answered last, by model; by no lock: another is made in no time
 
     def answer(self, asked: Asked) -> Prediction:
         """What a client is told, whatever door it came by; raises UnsupportedMediaType, TooLarge, or as ``predict``."""
@@ -122,7 +90,7 @@ class Predictor:
     def is_quick(self, model: str) -> bool:
         """Whether the predictions of what serves as ``model`` took next to no time of late."""
         face = self._faces.get(model)
-        return face is not None and face.seconds < QUICK_SECONDS and self._holder.release_of(model) is face.release
+        return face is not None and face.is_quick and self._holder.release_of(model) is face.release
 
     def predict(self, model: str, body: bytes, *, at_once: bool = False) -> Prediction:
         """Runs ``{"inputs": …}`` through the release of ``model`` that serves.
@@ -142,7 +110,7 @@ class Predictor:
         release = serving.release
         face = self._faces.get(release.model)
         if face is None or face.release is not release:
-            face = self._faces[release.model] = _Face(release)
+            face = self._faces[release.model] = Face(release)
         started = face.started()
         inputs = decode(_inputs_of(body), release.signature)
         run = self._run_at_once if at_once else self._run
@@ -177,7 +145,7 @@ class Predictor:
         else:
             if sum(output.nbytes for output in outputs if isinstance(output, np.ndarray)) <= AT_ONCE_BYTES:
                 return outputs
-        self._faces[serving.release.model].seconds = NOT_QUICK_SECONDS
+        self._faces[serving.release.model].took_its_time()
         raise HandOver
 
 
@@ -208,15 +176,6 @@ def predict_routes(predictor: Predictor, *, default_model: str) -> Blueprint:
         return answered(model)
 
     return routes
-
-
-def release_headers(release: Release) -> dict[str, str]:
-    """The headers that say which release answered."""
-    return {
-        "X-Model-Name": release.model,
-        "X-Model-Version": str(release.version),
-        "X-Model-SHA256": release.sha256,
-    }
 
 
 def _refuse_other_forms(media_type: str) -> None:
