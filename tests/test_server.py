@@ -59,6 +59,9 @@ def test_quick_request_is_answered_by_the_loop_and_no_other_is(tmp_path: Path) -
         client.post("/c", b"x" * (QUICK_BODY_BYTES + 1))
         client.send(b"POST /d HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n").reply()
         assert [name.partition("-")[0] for name in running.toy.threads] == ["loop", "loop", "request", "request"]
+        client.send(b"GET /big HTTP/1.1\r\n\r\n" * 3)  # several at once: 24 MB, of which the loop must send the first
+        assert [len(client.reply().body) for _ in range(3)] == [8 << 20] * 3
+        assert [name.partition("-")[0] for name in running.toy.threads[4:]] == ["request"] * 3
 
 
 def test_request_that_the_loop_hands_over_is_answered_by_a_pool_with_all_of_its_body(tmp_path: Path) -> None:

@@ -135,7 +135,8 @@ class Channel(ServingHalf):
         taken = super().received(data)
         if (request := self._next_due()) is None:
             return taken
-        if request.error is None and self.server.pools.is_needless(request):
+        is_alone = len(self.requests) == 1  # else waitress may wait, between two answers, for the loop to send
+        if is_alone and request.error is None and self.server.pools.is_needless(request):
             self._answer_at_once(request)
         else:
             self._hand_over(request)
