@@ -135,7 +135,7 @@ class Deployer:
             if serving is not None and _is_what_serves(wish, candidate, serving):
                 return self._keep(wish, serving, stages)
             release = self._preparation.release(wish, candidate, report)
-            engine = self._adoption.warm_engine(release, stages)
+            engine = self._adoption.recall(release) or self._adoption.warm_engine(release, stages)
             self._succession.commit(release, engine)
             told = partial(announcements.live, wish, release, serving, stages, report)
             retired = self._succession.take_over(release, engine, stages, told)

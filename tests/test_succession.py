@@ -319,17 +319,23 @@ def test_probation_goes_on_after_an_unload_and_a_load(tried: DeployingRig) -> No
     assert tried.serving() == (3, 1.0)
 
 
-def test_rollback_during_probation_is_a_deploy_like_any_other(tried: DeployingRig) -> None:
+def test_rollback_during_probation_serves_the_engine_that_stands_by(tried: DeployingRig) -> None:
     tried.deployer.rollback("default", None).result(WAIT_SECONDS)
     tried.settle()
     assert tried.serving() == (3, 1.0)
+    assert [(engine.value, engine.closed.is_set()) for engine in tried.load.engines] == [(1.0, False), (2.0, False)]
+    fail(tried)
+    assert tried.serving() == (4, 2.0)
+
+
+def test_deploy_of_other_bytes_than_stand_by_loads_them(tried: DeployingRig) -> None:
+    tried.deploy(3)
+    tried.settle()
     assert [(engine.value, engine.closed.is_set()) for engine in tried.load.engines] == [
         (1.0, True),
         (2.0, False),
-        (1.0, False),
+        (3.0, False),
     ]
-    fail(tried)
-    assert tried.serving() == (4, 2.0)
 
 
 def test_late_failures_of_what_was_replaced_give_nobody_up(tried: DeployingRig) -> None:

@@ -74,15 +74,15 @@ class Adoption:
         self._retired.remove(retired)
         self._standing_by[retired.release.model] = retired
 
-    def recall(self, model: str) -> Engine | None:
-        """The engine of ``model`` that stands by, which is the caller's from here on.
+    def recall(self, release: Release) -> Engine | None:
+        """The engine that stands by for the model of ``release`` and has its bytes, the caller's from here on.
 
         None where there is none, and where a request still has it on loan: it may not outlive what it is lent for next.
         """
-        standing_by = self._standing_by.get(model)
-        if standing_by is None or not standing_by.drained.is_set():
+        standing_by = self._standing_by.get(release.model)
+        if standing_by is None or not standing_by.drained.is_set() or standing_by.release.sha256 != release.sha256:
             return None
-        return self._standing_by.pop(model).engine
+        return self._standing_by.pop(release.model).engine
 
     def dismiss(self, model: str) -> Serving | None:
         """What stands by for ``model``, if anything does, is retired for good; it is freed once it is drained."""

@@ -123,7 +123,7 @@ class Succession:
         before, *further = way_back
         stages = Stages()
         try:
-            engine = self._adoption.recall(failed.model) or self._adoption.warm_engine(before, stages)
+            engine = self._adoption.recall(before) or self._adoption.warm_engine(before, stages)
         except Rejected as refusal:
             LOG.error("version %d of %s cannot be gone back to: %s", before.version, failed.model, refusal.reason)
             return None
