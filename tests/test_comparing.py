@@ -304,6 +304,12 @@ def test_arrays_are_missed_just_where_numpy_would_not_call_them_close(
     assert (miss_of(expected, found, tolerance) is None) == close
 
 
+def test_nan_is_missed_even_where_the_tolerance_overflows() -> None:
+    miss = miss_of(np.array(8.98846567e307), np.array(math.nan), Tolerance(0.0, 2.0))
+    assert miss is not None
+    assert miss.size == INF
+
+
 @given(pairs, tolerances)
 def test_size_of_a_miss_is_the_largest_difference_of_those_beyond_the_tolerance(
     pair: tuple[Array, Array], tolerance: Tolerance

@@ -124,7 +124,7 @@ def _miss_of_numbers(wanted: Array, found: Array, tolerance: Tolerance, *, nan_i
     odd = ~np.isfinite(wanted)
     same = (np.isnan(wanted) & (~np.isfinite(found) if nan_is_null else np.isnan(found))) | (wanted == found)
     gaps = np.where(odd | ~np.isfinite(found), np.where(same, 0.0, math.inf), gaps)
-    beyond = gaps > np.where(odd, 0.0, allowed)
+    beyond = (gaps > np.where(odd, 0.0, allowed)) | (np.isnan(found) & ~same)  # also where what is allowed overflows
     if not beyond.any():
         return None
     flat = np.where(beyond, gaps, -1.0).ravel()
