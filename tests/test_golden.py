@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 import pytest
 
-from daemon.errors import InferenceFailed, InvalidInput, Rejected
+from daemon.errors import InferenceFailed, InvalidInput, Rejected, RunTimeout
 from daemon.gate import Golden, Proofs, Subject, Tolerance, Trial, TrialSettings, golden
 from daemon.gate.examples import Given
 from daemon.gate.golden import WAYS_ON
@@ -237,6 +237,19 @@ def test_answer_of_a_refusal_is_told_apart_from_a_prediction(files: Files) -> No
         files.refused().reason
         == "golden/m/a.json: it holds the answer that a request was refused with, not a prediction"
     )
+
+
+def test_run_that_times_out_is_the_last(files: Files) -> None:
+    """Each of a thousand more could take as long, and nothing else is deployed meanwhile."""
+
+    def answer(_: Mapping[str, Array]) -> list[Output]:
+        raise RunTimeout("stopped at its deadline")
+
+    files.tried = ScriptedTried(answer)
+    for name in ("a.json", "b.json", "c.json"):
+        files.put(name)
+    assert "the run failed: stopped at its deadline" in files.refused().reason
+    assert len(files.tried.ran) == 1
 
 
 @pytest.mark.parametrize("error", [InferenceFailed("an operator gave up"), InvalidInput("an operator gave up")])

@@ -56,6 +56,15 @@ def test_candidate_that_fits_once_something_is_given_up_is_let_through() -> None
     assert room.is_used_up
 
 
+def test_rehearsal_gives_nothing_up() -> None:
+    room = Room(NEEDED_BYTES - 1)
+    check = Memory(room.headroom, factor=2, reserve_bytes=10 * MB, free_up=room.free_up)
+    candidate = Candidate("ab" * 32, Path("__model__.onnx"), "ab" * 32, SIZE_BYTES)
+    with pytest.raises(Rejected):
+        check.examine(Subject(candidate, "default", is_rehearsal=True))
+    assert room.freed == 0
+
+
 def test_candidate_that_does_not_fit_is_refused_with_the_figures() -> None:
     room = Room(50 * MB, 60 * MB)
     with pytest.raises(Rejected) as refusal:

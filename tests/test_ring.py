@@ -149,6 +149,13 @@ def test_weight_counts_what_is_inside(value: Any, size: int) -> None:
     assert _weight(value) == size
 
 
+def test_request_that_is_too_heavy_counts_for_the_rate(clock: Clock) -> None:
+    ring = ring_of(per_second=4, most_bytes=100)
+    offer(ring, 1, elements=1000)
+    assert ring.samples("m") == []
+    assert not ring.wants("m")
+
+
 def test_sample_is_wanted_at_first_and_then_not_before_its_time(clock: Clock) -> None:
     ring = ring_of(per_second=4)
     assert ring.wants("m")
