@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from daemon.config import Settings
@@ -37,13 +36,14 @@ from daemon.lane.prepare import Preparation
 from daemon.lane.probation import Probation, ProbationTerms
 from daemon.lane.succession import Succession
 from daemon.runtime import (
+    CoreBudget,
     Deadlines,
     EngineOptions,
+    Gearbox,
     headroom,
-    load_engine,
-    map_engine,
     runtime_versions,
     saved_key,
+    usable_cores,
 )
 from daemon.sections import GateSection, ProbationSection
 from daemon.trial import WarmParent
@@ -71,11 +71,8 @@ def build_spine(settings: Settings, holder: ModelHolder, journal: Journal, undo:
     store = _open_store(settings.place(settings.state_dir) / "store")
     proofs = Proofs(saved_key(options))
     ring = _ring(settings.gate)
-    loading = Loading(
-        proofs,
-        partial(load_engine, options=options, deadlines=deadlines),
-        partial(map_engine, options=options, deadlines=deadlines),
-    )
+    gearbox = Gearbox(options, deadlines, CoreBudget(usable_cores()), usable_cores())
+    loading = Loading(proofs, gearbox.load, gearbox.map_form)
     adoption = Adoption(
         holder,
         store.root,

@@ -210,8 +210,8 @@ def loaded_by(proofs: Proofs, *, map_fails: bool = False, load_fails: bool = Fal
 
     loading = Loading(
         proofs,
-        lambda path: act("loaded", path, load_fails),
-        lambda path: act("mapped", path, map_fails),
+        lambda path, _trial: act("loaded", path, load_fails),
+        lambda path, _trial: act("mapped", path, map_fails),
     )
     if load_fails:
         with pytest.raises(Rejected, match="it cannot be loaded"):

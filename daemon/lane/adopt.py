@@ -12,7 +12,7 @@ from daemon.errors import ModeldropError
 from daemon.holder import ModelHolder, Serving
 from daemon.lane.stages import Stages
 from daemon.release import Release
-from daemon.runtime import Array, Engine, first_run, memory
+from daemon.runtime import Array, Engine, first_run, gears_of, memory
 
 LOG = logging.getLogger("modeldrop.deployer")
 
@@ -115,17 +115,22 @@ class Adoption:
 
         A release was proved before it first served: that it runs slowly or not now is no reason to doubt it.
         """
-        due = time.monotonic() + WARMING_SECONDS
-        warm = False
+        recent = self._recent(release.model)
         try:
-            for inputs in self._recent(release.model):
-                warm = self._runs(engine, inputs) or warm
-                if time.monotonic() >= due:
-                    break
-            if not warm:
-                first_run(engine, timeout_seconds=self._timeout_seconds)
+            for gear in gears_of(engine):
+                self._warm_gear(gear, recent)
         except ModeldropError as failure:
             LOG.warning("version %d of %s could not be warmed: %s", release.version, release.model, failure)
+
+    def _warm_gear(self, engine: Engine, recent: Sequence[Mapping[str, Array]]) -> None:
+        due = time.monotonic() + WARMING_SECONDS
+        warm = False
+        for inputs in recent:
+            warm = self._runs(engine, inputs) or warm
+            if time.monotonic() >= due:
+                break
+        if not warm:
+            first_run(engine, timeout_seconds=self._timeout_seconds)
 
     def _runs(self, engine: Engine, inputs: Mapping[str, Array]) -> bool:
         try:

@@ -1,11 +1,17 @@
 """Floor 2: everything between a stored model file and an answer; only ``sessions`` imports ONNX Runtime."""
 
+from daemon.runtime.batcher import Batch, Share
+from daemon.runtime.budget import CoreBudget
 from daemon.runtime.cores import usable_cores
 from daemon.runtime.deadlines import Deadlines
+from daemon.runtime.decoders import decoder_of
 from daemon.runtime.dtypes import Array
 from daemon.runtime.engine import OnnxEngine, load_engine, map_engine
+from daemon.runtime.flat_json import read_flat
+from daemon.runtime.gears import Gearbox, gears_of
 from daemon.runtime.headroom import Headroom, headroom
 from daemon.runtime.memory import trim
+from daemon.runtime.plans import batch_size
 from daemon.runtime.port import Engine, Output
 from daemon.runtime.sessions import EngineOptions, can_save, check_providers, saved_key
 from daemon.runtime.synthesis import FirstRun, alike, attempts, first_run
@@ -14,24 +20,32 @@ from daemon.runtime.versions import RuntimeVersions, runtime_versions
 
 __all__ = [
     "Array",
+    "Batch",
+    "CoreBudget",
     "Deadlines",
     "Engine",
     "EngineOptions",
     "FirstRun",
+    "Gearbox",
     "Headroom",
     "OnnxEngine",
     "Output",
     "RuntimeVersions",
+    "Share",
     "alike",
     "attempts",
+    "batch_size",
     "can_save",
     "check_providers",
     "decode",
+    "decoder_of",
     "encode",
     "first_run",
+    "gears_of",
     "headroom",
     "load_engine",
     "map_engine",
+    "read_flat",
     "runtime_versions",
     "saved_key",
     "trim",

@@ -10,7 +10,7 @@ from daemon.runtime.bfloat16 import LIMIT as _BFLOAT16_LIMIT
 from daemon.runtime.dtypes import DTYPES, Array, Dtype, Kind
 from daemon.runtime.nesting import Nest, Uneven, at, called, flatten
 
-_TAKEN: dict[Kind, frozenset[type]] = {
+TAKEN: dict[Kind, frozenset[type]] = {
     "float": frozenset({float, int}),
     "int": frozenset({int}),
     "bool": frozenset({bool, int}),
@@ -122,7 +122,7 @@ def _written(shape: Sequence[Dim]) -> str:
 
 
 def _check_types(nest: Nest, dtype: Dtype, spec: TensorSpec) -> None:
-    taken = _TAKEN[dtype.kind]
+    taken = TAKEN[dtype.kind]
     if nest.kinds <= taken:
         return
     index, element = next(pair for pair in enumerate(nest.elements) if type(pair[1]) not in taken)

@@ -1,0 +1,100 @@
+"""Puts the inputs of several requests together, runs them at once and takes the outputs apart; no state, any thread.
+
+Only for models whose batches give what their rows give alone: each row of the first dimension is an item of its own.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from daemon.errors import HandOver, ModeldropError
+from daemon.release import Signature
+from daemon.runtime.dtypes import Array
+from daemon.runtime.port import Output
+
+Run = Callable[[Mapping[str, Array]], list[Output]]
+Share = Callable[[], list[Output]]
+"""The outputs for one member's inputs; the first call runs the batch. Raises HandOver where it is to be run alone."""
+
+
+class Batch:
+    """Inputs that are run together, as far as they fit. For one thread, which adds them and then calls for the shares.
+
+    ``run`` runs the model; ``most`` rows go into one run. Members whose rows have other shapes or types make a run of
+    their own. Where a run fails, whoever is to blame, each of its members is to be run alone, which their shares say by
+    HandOver; so does that of a member which nothing goes with.
+    """
+
+    def __init__(self, signature: Signature, run: Run, *, most: int) -> None:
+        self._names = frozenset(spec.name for spec in signature.inputs if not spec.optional)
+        self._run = run
+        self._most = most
+        self._forming: dict[tuple[object, ...], _Joint] = {}
+
+    def add(self, inputs: Mapping[str, Array]) -> Share:
+        """Takes one member's inputs by name, as ``decode`` gives them."""
+        rows = self._rows(inputs)
+        if rows is None:
+            return _alone
+        form = tuple((name, array.dtype.str, array.shape[1:]) for name, array in sorted(inputs.items()))
+        joint = self._forming.get(form)
+        if joint is None or joint.rows + rows > self._most:
+            joint = self._forming[form] = _Joint(self._run)
+        return joint.add(inputs, rows)
+
+    def _rows(self, inputs: Mapping[str, Array]) -> int | None:
+        """How many rows all the inputs have alike; None where they are not to be run with others."""
+        lengths = {len(array) if array.ndim else 0 for array in inputs.values()}
+        if len(lengths) != 1 or inputs.keys() != self._names:
+            return None
+        (rows,) = lengths
+        return rows if 0 < rows <= self._most else None
+
+
+class _Joint:
+    """Members of one form, and one run for all of them."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._members: list[Mapping[str, Array]] = []
+        self._outputs: list[Output] | None = None
+        self._failed = False
+        self.rows = 0
+
+    def add(self, inputs: Mapping[str, Array], rows: int) -> Share:
+        begin = self.rows
+        self._members.append(inputs)
+        self.rows += rows
+        return lambda: self._share(begin, begin + rows)
+
+    def _share(self, begin: int, end: int) -> list[Output]:
+        if self._outputs is None and not self._failed and len(self._members) > 1:
+            self._run_all()
+        if self._outputs is None:
+            raise HandOver
+        return [output[begin:end] for output in self._outputs]  # type: ignore[index]  # has as many rows: see below
+
+    def _run_all(self) -> None:
+        inputs = {name: np.concatenate([each[name] for each in self._members]) for name in self._members[0]}
+        try:
+            outputs = self._run(inputs)
+        except (ModeldropError, HandOver, MemoryError):
+            self._failed = True
+            return
+        if _is_by_rows(outputs, self.rows):
+            self._outputs = outputs
+        else:
+            self._failed = True
+
+
+def _alone() -> list[Output]:
+    raise HandOver
+
+
+def _is_by_rows(outputs: Sequence[Any], rows: int) -> bool:
+    """Whether each output has as many rows as the inputs; a sequence of maps has one for each, too."""
+    return all(
+        ((isinstance(output, np.ndarray) and output.ndim > 0) or isinstance(output, list)) and len(output) == rows
+        for output in outputs
+    )

@@ -1,0 +1,51 @@
+"""How a model is best run, from what its trial measured: policy over values, any thread.
+
+Measured on 2 cores, runs a second of an MLP of 14 MB (0.15 ms a run) and of a CNN of 102 MB (37 ms): one client at a
+time gets 6,700 and 27 of a session with one thread, 10,400 and 50 of one whose two threads spin within a run; eight
+clients get 13,000 and 53 of the first, 11,400 and 49 of the second. In batches of 8 the MLP makes 43,600 items a second
+and the CNN 57: the first has weights that one run reads for all, the second has work.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+LONG_SECONDS = 150e-6
+"""A run that takes less gains nothing by further threads."""
+GAIN = 1.5
+"""So much cheaper must an item in a batch be than alone, for batches to be worth their wait."""
+STILL_GAIN = 1.1
+"""So much cheaper must it be than in a batch of half the size, for the larger one to be worth it."""
+QUICK_SECONDS = 50e-6
+"""What takes less is answered sooner than it could be put together."""
+
+
+def gears(trial: Mapping[str, Any], *, cores: int, is_cheap_twice: bool) -> tuple[int, ...]:
+    """The intra-op threads of the sessions that a model is to have: one, or a wide one and one of a single thread.
+
+    The wide one is for runs that are alone, the narrow one for runs beside each other. ``trial`` is what
+    ``Release.trial`` has, perhaps nothing; ``is_cheap_twice`` says that a second session costs little memory.
+    """
+    single_seconds = _seconds(trial).get(1)
+    if cores == 1 or (single_seconds is not None and single_seconds < LONG_SECONDS):
+        return (1,)
+    if not is_cheap_twice or single_seconds is None or batch_size(trial) > 1:
+        return (cores,)
+    return (cores, 1)
+
+
+def batch_size(trial: Mapping[str, Any], *, most: int = 1 << 30) -> int:
+    """The rows that are best run together, at most ``most``; 1 where batches are not proved to equal their rows."""
+    seconds = _seconds(trial)
+    single_seconds = seconds.get(1, 0.0)
+    if single_seconds < QUICK_SECONDS or trial["batch"]["equals_single"] is not True:
+        return 1
+    best, best_each = 1, single_seconds
+    for size in sorted(size for size in seconds if 1 < size <= most):
+        each = seconds[size] / size
+        if each * STILL_GAIN <= best_each:
+            best, best_each = size, each
+    return best if best_each * GAIN <= single_seconds else 1
+
+
+def _seconds(trial: Mapping[str, Any]) -> dict[int, float]:
+    return {run["batch"]: run["seconds"] for run in trial.get("runs", ())}

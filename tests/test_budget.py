@@ -1,0 +1,110 @@
+"""Cores are lent first come, first served, and never more of them than there are."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from daemon.errors import RunTimeout
+from daemon.runtime import CoreBudget
+from tests.fakes import WAIT_SECONDS
+
+
+def test_run_that_is_alone_gets_all_that_it_wants() -> None:
+    budget = CoreBudget(4)
+    with budget.claim(4, timeout_seconds=1) as cores:
+        assert cores == 4
+    with budget.claim(2, timeout_seconds=1) as cores:
+        assert cores == 2
+
+
+def test_nobody_gets_more_than_there_are() -> None:
+    with CoreBudget(2).claim(64, timeout_seconds=1) as cores:
+        assert cores == 2
+
+
+def test_run_beside_another_gets_one_core_where_not_all_are_free() -> None:
+    budget = CoreBudget(3)
+    with budget.claim(1, timeout_seconds=1), budget.claim(3, timeout_seconds=1) as second:
+        assert second == 1
+        with budget.claim(1, timeout_seconds=1) as third:
+            assert third == 1
+
+
+def test_run_waits_for_a_core_and_gives_up_at_its_deadline() -> None:
+    budget = CoreBudget(1)
+    with budget.claim(1, timeout_seconds=1):
+        with (
+            pytest.raises(RunTimeout, match=r"no free core within 0\.01 seconds"),
+            budget.claim(1, timeout_seconds=0.01),
+        ):
+            raise AssertionError("there was no core to be had")
+    with budget.claim(1, timeout_seconds=0) as cores:
+        assert cores == 1, "who gave up holds nothing"
+
+
+def test_those_who_wait_come_in_their_order() -> None:
+    budget = CoreBudget(1)
+    order: list[int] = []
+
+    def run(number: int) -> None:
+        with budget.claim(1, timeout_seconds=WAIT_SECONDS):
+            order.append(number)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(5)]
+    with budget.claim(1, timeout_seconds=1):
+        for number, thread in enumerate(threads):
+            thread.start()
+            wait_until_waiting(budget, number + 1)
+    for thread in threads:
+        thread.join(WAIT_SECONDS)
+    assert order == [0, 1, 2, 3, 4]
+
+
+def wait_until_waiting(budget: CoreBudget, number: int) -> None:
+    pause = threading.Event()
+    for _ in range(int(WAIT_SECONDS * 1000)):
+        if len(budget._waiting) == number:
+            return
+        pause.wait(0.001)
+    raise AssertionError(f"{len(budget._waiting)} wait, expected {number}")
+
+
+def test_wide_run_gets_one_core_each_time_others_wait_too() -> None:
+    budget = CoreBudget(2)
+    granted: list[int] = []
+
+    def run() -> None:
+        with budget.claim(2, timeout_seconds=WAIT_SECONDS) as cores:
+            granted.append(cores)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    with budget.claim(2, timeout_seconds=1):
+        for number, thread in enumerate(threads):
+            thread.start()
+            wait_until_waiting(budget, number + 1)
+    for thread in threads:
+        thread.join(WAIT_SECONDS)
+    assert granted == [1, 1]
+
+
+def test_sum_of_what_is_lent_never_exceeds_the_cores() -> None:
+    budget = CoreBudget(3)
+    lock, lent, worst = threading.Lock(), 0, 0
+
+    def run(wanted: int) -> None:
+        nonlocal lent, worst
+        for _ in range(200):
+            with budget.claim(wanted, timeout_seconds=WAIT_SECONDS) as cores:
+                assert 1 <= cores <= wanted
+                with lock:
+                    lent += cores
+                    worst = max(worst, lent)
+                with lock:
+                    lent -= cores
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(run, [1, 2, 3, 1, 2, 3]))
+    assert worst <= 3
+    with budget.claim(3, timeout_seconds=0) as cores:
+        assert cores == 3, "all came back"

@@ -1,0 +1,54 @@
+"""What a trial measured decides how a model is run."""
+
+import pytest
+
+from daemon.runtime.plans import batch_size, gears
+
+
+def trial(*each_us: float, equals: bool | None = True) -> dict[str, object]:
+    """A measurement: microseconds an item in batches of 1, 2, 4 and so on."""
+    runs = [{"batch": 1 << power, "seconds": us * 1e-6 * (1 << power)} for power, us in enumerate(each_us)]
+    return {"runs": runs, "batch": {"equals_single": equals}}
+
+
+@pytest.mark.parametrize(
+    ("measured", "size"),
+    [
+        (trial(500, 260, 130, 70, 50, 36), 32),
+        (trial(500, 260, 130, 70, 68, 67), 8),  # beyond 8 little is gained
+        (trial(500, 490, 480, 470), 1),  # nothing is gained
+        (trial(500, 400, 350, 340), 1),  # too little is
+        (trial(6, 3, 2, 1), 1),  # answered before it is put together
+        (trial(500, 100, equals=None), 1),
+        (trial(500, 100, equals=False), 1),
+        (trial(500), 1),
+        ({}, 1),
+        ({"runs": [], "batch": {"equals_single": True}}, 1),
+    ],
+)
+def test_batch_is_as_large_as_it_pays(measured: dict[str, object], size: int) -> None:
+    assert batch_size(measured) == size
+
+
+def test_batch_is_no_larger_than_it_may_be() -> None:
+    assert batch_size(trial(500, 260, 130, 70, 50, 36), most=8) == 8
+    assert batch_size(trial(500, 260, 130, 70, 50, 36), most=7) == 4
+    assert batch_size(trial(500, 260), most=1) == 1
+
+
+@pytest.mark.parametrize(
+    ("measured", "cores", "cheap", "threads"),
+    [
+        (trial(30_000, 29_000), 2, True, (2, 1)),
+        (trial(30_000, 29_000), 64, True, (64, 1)),
+        (trial(30_000, 29_000), 2, False, (2,)),
+        (trial(30_000), 1, True, (1,)),
+        (trial(20), 8, True, (1,)),
+        (trial(500, 100), 8, True, (8,)),  # runs in batches, so it is never beside itself
+        ({}, 8, True, (8,)),
+    ],
+)
+def test_gears_fit_the_model_and_the_machine(
+    measured: dict[str, object], cores: int, cheap: bool, threads: tuple[int, ...]
+) -> None:
+    assert gears(measured, cores=cores, is_cheap_twice=cheap) == threads
