@@ -127,8 +127,14 @@ AT_ONCE = "modeldrop.at_once"
 """A key of the WSGI environment: whether the loop's own thread waits for the answer, which then may take no time."""
 
 
-class HandOver(BaseException):
-    """Raised by an application that was called ``AT_ONCE`` and found that the answer takes time, before it began one.
+TOGETHER = "modeldrop.together"
+"""A key of the WSGI environment: what this request has in common with others that are answered together with it, if
+there are any. Each of them is begun, by a call of the application, before the answer of one is gone through."""
 
-    A thread of a pool calls it again, from the start; what it has read of the body is there again.
+
+class HandOver(BaseException):
+    """Raised by an application that found, before it began its answer, that it has to give it in another way.
+
+    It was called ``AT_ONCE`` and the answer takes time, or ``TOGETHER`` with others it does not go with. A thread of a
+    pool calls it again, alone and from the start; what it has read of the body is there again.
     """

@@ -13,11 +13,12 @@ from wsgiref.types import WSGIApplication
 from daemon.http.drain import STOP_SECONDS, close_overdue, drain
 from daemon.http.front import Front
 from daemon.http.listener import Listener
-from daemon.http.pools import PoolLoad, Pools
+from daemon.http.pool import PoolLoad
+from daemon.http.pools import Pools
 from daemon.http.sockets import bind, raise_open_files
 from daemon.http.spool import Spool
 from daemon.http.terms import Terms
-from daemon.http.values import Admission, Guard, HttpError, IsQuick, IsSlow, Limits, never_quick
+from daemon.http.values import NO_GROUPS, Admission, Grouping, Guard, HttpError, IsQuick, IsSlow, Limits, never_quick
 
 __all__ = ["Admission", "Guard", "HttpError", "IsSlow", "Limits", "Load", "Server", "bind"]
 
@@ -42,7 +43,8 @@ class Server:
 
     It owns the sockets from its construction on: ``run`` closes them at its end, ``close`` does for a server that never
     ran. ``guard`` is called by the loop thread and may not block. Bodies over ``limits.spool_bytes`` go to unlinked
-    files in ``spool_dir``, which must exist. What ``is_quick`` says of, the loop answers itself.
+    files in ``spool_dir``, which must exist. What ``is_quick`` says of, the loop answers itself; what ``grouping`` does
+    may be answered together.
     """
 
     def __init__(
@@ -54,9 +56,10 @@ class Server:
         is_slow: IsSlow,
         spool_dir: Path,
         is_quick: IsQuick = never_quick,
+        grouping: Grouping = NO_GROUPS,
     ) -> None:
         self._limits = limits
-        self._pools = Pools(limits, is_slow, is_quick)
+        self._pools = Pools(limits, is_slow, is_quick, grouping)
         self._spool = Spool(spool_dir, limits.spool_bytes)
         self._front = Front(app, Terms(limits, guard, self._spool), self._pools)
         self._listeners = [Listener(sock, self._front) for sock in sockets]
@@ -93,7 +96,7 @@ class Server:
 
     def load(self) -> Load:
         """Return how busy the server is."""
-        return Load(len(self._front.channels), self._pools.fast.load(), self._pools.slow.load())
+        return Load(len(self._front.channels), *self._pools.loads())
 
     def close(self) -> None:
         """Close what is open; ``run`` does so itself. Not while ``run`` runs."""

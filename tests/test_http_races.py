@@ -15,7 +15,7 @@ import pytest
 
 from daemon.http.channel import Channel
 from daemon.http.poller import Poller
-from daemon.http.pools import Pool
+from daemon.http.pool import Pool
 from daemon.http.request import Request
 from daemon.http.sockets import turn_away
 from daemon.server import Admission, Limits, Server, bind

@@ -66,14 +66,16 @@ class Body:
 
     def getfile(self) -> Any:
         """Wait until all is stored; return it, to be read from its beginning. Raises ``OSError`` if it could not be."""
+        if not self._spooled:
+            self._memory.seek(0)
+            return self._memory
         with self._stored:
             self._stored.wait_for(lambda: not self._pending_bytes)
         self._error = self._write(self._take_batch())  # alone with it now, and this thread may wait for the disk
         if self._error is not None:
             raise self._error
-        body = self._file if self._spooled else self._memory
-        body.seek(0)
-        return body
+        self._file.seek(0)
+        return self._file
 
     def close(self) -> None:
         """Forget it; a second call does nothing."""

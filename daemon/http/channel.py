@@ -9,13 +9,15 @@ from typing import Any
 
 from waitress.adjustments import Adjustments
 
-from daemon.errors import HandOver
+from daemon.errors import AT_ONCE
 from daemon.http.linger import Linger
 from daemon.http.ports import Acceptor
 from daemon.http.request import Request
 from daemon.http.serving import ServingHalf
 
 LOG = logging.getLogger("modeldrop.http")
+
+_AT_ONCE = {AT_ONCE: True}
 
 
 class Channel(ServingHalf):
@@ -137,21 +139,11 @@ class Channel(ServingHalf):
             return taken
         is_alone = len(self.requests) == 1  # else waitress may wait, between two answers, for the loop to send
         if is_alone and request.error is None and self.server.pools.is_needless(request):
-            self._answer_at_once(request)
+            # Nothing waits to be sent before it (else nothing would have been read), so sending does not block.
+            self.begin(_AT_ONCE)()
         else:
             self._hand_over(request)
         return taken
-
-    def _answer_at_once(self, request: Request) -> None:
-        # Nothing waits to be sent before it (else nothing would have been read), so sending does not block.
-        self.answers_at_once = True
-        try:
-            self.service()
-        except HandOver:
-            self.answers_at_once = False
-            self._hand_over(request)
-        finally:
-            self.answers_at_once = False
 
     def _end(self) -> None:
         if self._may_bring_more():

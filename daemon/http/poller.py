@@ -5,7 +5,7 @@ import os
 import select
 from collections import deque
 from contextlib import suppress
-from threading import RLock
+from threading import RLock, get_ident
 from typing import Any
 
 LOG = logging.getLogger("modeldrop.http")
@@ -32,6 +32,7 @@ class Poller:
         self._poll: Any = self._epoll or select.poll()
         self._changed: deque[Any] = deque()
         self._woken = False
+        self._looping = 0  # the thread of ``turn``
         self._ringing = RLock()  # a signal handler may ring in the middle of a ring
         self._closed = False  # guarded by _ringing
         self._alarm, self._bell = os.pipe()
@@ -42,7 +43,8 @@ class Poller:
     def changed(self, source: Any) -> None:
         """Have ``source`` asked again what it waits for. For any thread."""
         self._changed.append(source)
-        self.wake()
+        if get_ident() != self._looping:  # the loop itself looks before it waits
+            self.wake()
 
     def wake(self) -> None:
         """End the wait of ``turn``. For any thread and for signal handlers."""
@@ -62,6 +64,7 @@ class Poller:
 
     def turn(self, timeout_seconds: float) -> None:
         """Wait up to ``timeout_seconds`` for events and deliver them."""
+        self._looping = get_ident()
         for _ in range(len(self._changed)):
             self._adjust(self._changed.popleft())
         timeout = timeout_seconds if self._epoll else timeout_seconds * 1000

@@ -1,7 +1,7 @@
 """What each part of the HTTP layer sees of the one that holds it: so none has to import upwards. Types only."""
 
-from contextlib import AbstractContextManager
 from typing import Any, Protocol
+from wsgiref.types import WSGIApplication
 
 from waitress.adjustments import Adjustments
 
@@ -53,6 +53,8 @@ class Acceptor(Protocol):
     """What a connection sees of the listener that accepted it."""
 
     adj: Adjustments
+    application: WSGIApplication
+    effective_port: int
     poller: Poller
     pools: Pools
     terms: Terms
@@ -68,13 +70,14 @@ class Acceptor(Protocol):
 class Outlet(Protocol):
     """What the thread that answers a request sees of its connection."""
 
+    addr: tuple[str, int | None]
     requests: list[Any]
+    server: Acceptor
     answered_early: bool
-    answers_at_once: bool
 
     @property
     def ends_with_this_answer(self) -> bool:
         """Whether the answer now written must be the connection's last."""
 
-    def one_packet(self) -> AbstractContextManager[None]:
-        """Send what is written inside as one piece, if it is short."""
+    def send_whole(self, data: bytes) -> None:
+        """Send a whole answer, header and body."""

@@ -2,11 +2,13 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from waitress.adjustments import Adjustments
 from waitress.parser import HTTPRequestParser
+from waitress.receiver import FixedStreamReceiver
 
 from daemon.http.body import Body, NoBody
 from daemon.http.terms import Terms
@@ -21,6 +23,26 @@ from daemon.http.values import (
 )
 
 LOG = logging.getLogger("modeldrop.http")
+
+_MADE_OF_HEAD = (
+    "first_line",
+    "headers",
+    "command",
+    "request_uri",
+    "version",
+    "proxy_scheme",
+    "proxy_netloc",
+    "path",
+    "query",
+    "fragment",
+    "url_scheme",
+    "connection_close",
+    "content_length",
+    "expect_continue",
+    "fields",
+)
+"""What waitress' parser sets from a head that announces a body of known length, or none."""
+_WITHOUT_PREFIX = frozenset({"CONTENT_LENGTH", "CONTENT_TYPE"})
 
 CHUNK_LINE_BYTES = 4096
 """The longest line that may announce a chunk; waitress itself knows no bound."""
@@ -84,6 +106,24 @@ class Request(HTTPRequestParser):
     def hold(self, now: float) -> None:
         """Start its clock anew at ``now``: up to then the server itself took no byte of it."""
         self._since = now
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Parse a head, or take what was made of the same bytes before."""
+        heads = self._terms.heads
+        if (known := heads.get(header_plus)) is not None:
+            self.__dict__.update(known)
+            if self.content_length:
+                self.body_rcv = FixedStreamReceiver(self.content_length, None)  # type: ignore[arg-type]  # set below
+            return
+        super().parse_header(header_plus)
+        if not (self.chunked or self.expect_continue):
+            self.fields = _fields(self.headers)
+            heads.keep(header_plus, {name: self.__dict__[name] for name in _MADE_OF_HEAD if name in self.__dict__})
+
+    @cached_property
+    def fields(self) -> Mapping[str, str]:
+        """The head's fields by the names that WSGI has for them; for the thread that answers."""
+        return _fields(self.headers)
 
     def received(self, data: bytes) -> int:
         """Take the next bytes; return how many of them were this request's, refused or not."""
@@ -157,6 +197,10 @@ class Request(HTTPRequestParser):
         if len(body.control_line) > CHUNK_LINE_BYTES or len(body.trailer) > self._terms.limits.header_bytes:
             return bad_request("a chunk's line or the trailer is too long")
         return None
+
+
+def _fields(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return {name if name in _WITHOUT_PREFIX else f"HTTP_{name}": text for name, text in headers.items()}
 
 
 def _not_stored(error: OSError) -> HttpError:

@@ -1,22 +1,21 @@
 """The half of a connection that the thread serving its request enters: writing the answer, passing on the next one."""
 
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import partial
+from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
-from waitress.buffers import ReadOnlyFileBasedBuffer
-from waitress.channel import HTTPChannel
+from waitress.channel import ClientDisconnected, HTTPChannel
 
 from daemon.errors import HandOver
 from daemon.http.ports import Acceptor
 from daemon.http.request import Request
-from daemon.http.tasks import AppTask, RefusalTask
+from daemon.http.tasks import Answer, AppAnswer, Refusal
 
+_NO_MARKS: Mapping[str, object] = MappingProxyType({})
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-PACKET_BYTES = 64 << 10
-"""A header and a body shorter than this together are sent by one call."""
 
 
 class ServingHalf(HTTPChannel):
@@ -26,24 +25,21 @@ class ServingHalf(HTTPChannel):
     socket is closed by the loop alone.
     """
 
-    task_class = AppTask
-    error_task_class = RefusalTask
     server: Acceptor  # type: ignore[assignment]  # stands where waitress has its server
     request: Request | None
     requests: list[Request]
     answered_early = False
     """Whether an answer was given before its request had come as a whole."""
-    answers_at_once = False
-    """Whether it is the loop that answers the first request."""
 
     _due: deque[bool]
-    _held: list[bytes] | None = None
 
     # waitress' own, which its stubs leave out or call by half their type.
+    requests_lock: Lock
     socket: Any
     _fileno: int | None
     _flush_some_if_lockable: Any
     _flush_exception: Any
+    _flush_outbufs_below_high_watermark: Any
 
     def task_due(self) -> None:
         """Note that the first of ``requests`` is ready. Called under waitress' lock: not the place to act."""
@@ -51,49 +47,97 @@ class ServingHalf(HTTPChannel):
 
     def service(self) -> None:
         """Answer the first request; a pool's thread calls this."""
-        several = len(self.requests) > 1
+        self.begin(_NO_MARKS)()
+
+    def begin(self, marks: Mapping[str, object]) -> Callable[[], None]:
+        """The first half of ``service``, which gives the second.
+
+        ``marks`` are added to what the application is called with. What it hands over is somebody else's from then on.
+        """
+        request = self.requests[0]
+        request.settle()
+        answer = AppAnswer(self, request, marks) if request.error is None else Refusal(self, request)  # type: ignore[arg-type]
+        if not self.connected:
+            answer.close_on_finish = True
+            return partial(self._conclude, answer)
         try:
-            self.requests[0].settle()
-            super().service()
-            if several and not self._due:
-                self.discard()  # the connection closed: no thread will come for the others
-            self._hand_over_next()
+            answer.begin()
         except HandOver:
-            raise
+            self.server.pools.submit_alone(self)
+            return _nothing
+        return partial(self._finish, answer)
+
+    def _finish(self, answer: Answer) -> None:
+        try:
+            answer.give()
+            self._conclude(answer)
+        except HandOver:
+            self.server.pools.submit_alone(self)
         except BaseException:
             self.will_close = True
             raise
         finally:
             self.server.poller.changed(self)
 
+    def _conclude(self, answer: Answer) -> None:
+        """What follows an answer: the end of the connection, or the next request. As in ``HTTPChannel.service``."""
+        several = len(self.requests) > 1
+        if answer.close_on_finish:
+            with self.requests_lock:
+                self.close_when_flushed = True
+                self.discard()
+                self.requests = []
+        else:
+            if several:
+                self._flush_outbufs_below_high_watermark()
+            if self.current_outbuf_count > 0:
+                self.current_outbuf_count = self.adj.outbuf_high_watermark  # the next answer gets a buffer of its own
+            answer.request.close()
+            with self.requests_lock:
+                self.requests.pop(0)
+                if self.connected and self.requests:
+                    self.task_due()
+                elif self.connected and self._asks_whether_to_go_on:
+                    self.send_continue()
+            if several and not self._due:
+                self.discard()  # the connection closed: no thread will come for the others
+        self.last_activity = 0
+        self._hand_over_next()
+
+    @property
+    def _asks_whether_to_go_on(self) -> bool:
+        """Whether a next request waits for its 100 Continue, which had to come after the answers before it."""
+        request = self.request
+        return request is not None and request.expect_continue and request.headers_finished and not self.sent_continue
+
     def discard(self) -> None:
         """Let go of requests that no thread will answer."""
         for request in self.requests:
             request.close()
 
+    def send_whole(self, data: bytes) -> None:
+        """Send a whole answer; what the socket does not take at once, the loop sends."""
+        sent = 0
+        with self.outbuf_lock:
+            if not self.connected:
+                raise ClientDisconnected
+            if not self.total_outbufs_len:
+                try:
+                    sent = self.socket.send(data)
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    self.will_close = True
+                    raise ClientDisconnected from None
+        if sent < len(data):
+            self.write_soon(data[sent:])
+
     def write_soon(self, data: bytes) -> int:
-        if self._held is not None and not isinstance(data, ReadOnlyFileBasedBuffer):
-            self._held.append(data)
-            return len(data)
         try:
             return super().write_soon(data)
         finally:
             if self.total_outbufs_len or self.will_close:
                 self.server.poller.changed(self)
-
-    @contextmanager
-    def one_packet(self) -> Iterator[None]:
-        """Send what is written inside as one piece, if it is short: half the calls, half the packets."""
-        held: list[bytes] = []
-        self._held = held
-        try:
-            yield
-        finally:
-            self._held = None
-        if sum(len(piece) for piece in held) <= PACKET_BYTES:
-            held = [b"".join(held)]
-        for piece in held:
-            self.write_soon(piece)
 
     def send_continue(self) -> None:
         """Ask for the body. Unlike waitress' own, this leaves sending (and closing) to the loop thread."""
@@ -132,4 +176,8 @@ class ServingHalf(HTTPChannel):
                 return
             request.whole = True
         # Nothing waits to be sent before it (else nothing would have been read), so this cannot block the loop.
-        super().service()
+        self.service()
+
+
+def _nothing() -> None:
+    """There is no second half: the request was handed over."""

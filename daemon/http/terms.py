@@ -1,7 +1,8 @@
-"""What a request must meet to be read, and where its body goes. Safe to share between threads."""
+"""What a request must meet to be read, and where its body goes. Shared by threads, but for the loop's heads."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from daemon.http.heads import Heads
 from daemon.http.spool import Spool
 from daemon.http.values import Guard, Limits
 
@@ -13,3 +14,4 @@ class Terms:
     limits: Limits
     guard: Guard
     spool: Spool
+    heads: Heads = field(default_factory=Heads)

@@ -1,9 +1,10 @@
 """Plain values of the HTTP layer: its limits, its errors and what a guard decides. Safe to share between threads."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 MIB = 1 << 20
 
@@ -82,6 +83,40 @@ waits for nothing. To hand it to another thread and back would cost more than th
 def never_quick(_method: str, _path: str, _body_bytes: int) -> bool:
     """Whatever it is, a thread of a pool answers it."""
     return False
+
+
+class Grouping(Protocol):
+    """Which requests are best answered together. For any thread, which it may not block."""
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long the first of a kind waits for others, where nobody is before it."""
+
+    def kind_of(self, method: str, path: str, /) -> Hashable | None:
+        """What a request has in common with those it can be answered together with; None where there are none."""
+
+    def most(self, kind: Hashable, /) -> int:
+        """How many of a kind are best answered together."""
+
+    def together(self, kind: Hashable, /) -> AbstractContextManager[object]:
+        """What those find in their environment under ``TOGETHER`` that are answered within the block."""
+
+
+class _NoGroups:
+    wait_seconds = 0.0
+
+    def kind_of(self, _method: str, _path: str) -> None:
+        """Each request is answered alone."""
+
+    def most(self, _kind: Hashable) -> int:
+        return 1
+
+    def together(self, _kind: Hashable) -> AbstractContextManager[object]:
+        return nullcontext()
+
+
+NO_GROUPS: Grouping = _NoGroups()
+"""Each request is answered alone."""
 
 
 def bad_request(why: str) -> HttpError:

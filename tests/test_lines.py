@@ -1,0 +1,223 @@
+"""Requests that go together form groups while others are answered, and nobody waits for company."""
+
+import threading
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from daemon.errors import TOGETHER
+from daemon.http.lines import Lines
+from daemon.http.pool import Pool
+from tests.fakes import WAIT_SECONDS
+
+
+class Grouping:
+    """Requests of one path go together, three at most; those of /alone with nobody."""
+
+    def __init__(self, *, wait_seconds: float = 0.0, fails: bool = False) -> None:
+        self.wait_seconds = wait_seconds
+        self.fails = fails
+        self.open = 0
+
+    def kind_of(self, _method: str, path: str) -> Hashable | None:
+        return None if path == "/alone" else path
+
+    def most(self, _kind: Hashable) -> int:
+        return 3
+
+    @contextmanager
+    def together(self, kind: Hashable) -> Iterator[object]:
+        if self.fails:
+            raise RuntimeError("no group to be had")
+        self.open += 1
+        yield f"group of {kind}"
+        self.open -= 1
+
+
+class Request:
+    """Notes how it was answered; waits for ``may_end`` where that is given."""
+
+    def __init__(self, seen: list[Any], name: str, *, may_end: threading.Event | None = None, fails: str = "") -> None:
+        self.seen, self.name, self.may_end, self.fails = seen, name, may_end, fails
+        self.began, self.ended, self.discarded = threading.Event(), threading.Event(), threading.Event()
+
+    def service(self) -> None:
+        self.seen.append((self.name, "alone"))
+        self.began.set()
+        if self.may_end is not None:
+            assert self.may_end.wait(WAIT_SECONDS)
+        self.ended.set()
+
+    def begin(self, marks: Mapping[str, object]) -> Callable[[], None]:
+        self.seen.append((self.name, marks.get(TOGETHER)))
+        if self.fails == "first":
+            raise RuntimeError("the first half")
+        return self.finish
+
+    def finish(self) -> None:
+        self.seen.append((self.name, "finished"))
+        if self.fails == "second":
+            raise RuntimeError("the second half")
+        self.ended.set()
+
+    def discard(self) -> None:
+        self.discarded.set()
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    pool = Pool("test", threads=2, max_queue=10)
+    pool.start()
+    yield pool
+    pool.finish()
+    assert pool.join(threading.TIMEOUT_MAX)
+
+
+def submit(lines: Lines, *requests: Request, path: str = "/m") -> None:
+    for request in requests:
+        assert lines.submit(request, "POST", path) is None
+
+
+def held(lines: Lines, seen: list[Any], path: str = "/m") -> threading.Event:
+    """Has a request of the line be answered until the event that is given is set."""
+    may_end = threading.Event()
+    first = Request(seen, "first", may_end=may_end)
+    submit(lines, first, path=path)
+    assert first.began.wait(WAIT_SECONDS)
+    return may_end
+
+
+def test_request_that_finds_nobody_is_answered_alone_at_once(pool: Pool) -> None:
+    seen: list[Any] = []
+    request = Request(seen, "a")
+    submit(Lines(pool, Grouping(), max_waiting=10), request)
+    assert request.ended.wait(WAIT_SECONDS)
+    assert seen == [("a", "alone")]
+
+
+def test_those_who_come_meanwhile_are_answered_together_as_many_as_go(pool: Pool) -> None:
+    seen: list[Any] = []
+    grouping = Grouping()
+    lines = Lines(pool, grouping, max_waiting=10)
+    may_end = held(lines, seen)
+    others = [Request(seen, name) for name in "abcd"]
+    submit(lines, *others)
+    assert lines.waiting == 4
+    seen.clear()
+    may_end.set()
+    for other in others:
+        assert other.ended.wait(WAIT_SECONDS)
+    begun = [(name, "group of /m") for name in "abc"]
+    assert seen == [*begun, ("a", "finished"), ("b", "finished"), ("c", "finished"), ("d", "alone")]
+    assert grouping.open == 0
+    assert lines.waiting == 0
+
+
+def test_other_requests_do_not_wait_behind_a_line(pool: Pool) -> None:
+    seen: list[Any] = []
+    lines = Lines(pool, Grouping(), max_waiting=10)
+    may_end = held(lines, seen)
+    waiting = Request(seen, "waiting")
+    submit(lines, waiting)
+    alone, other = Request(seen, "x"), Request(seen, "y")
+    submit(lines, alone, path="/alone")
+    submit(lines, other, path="/other")
+    assert alone.ended.wait(WAIT_SECONDS)
+    assert other.ended.wait(WAIT_SECONDS)
+    assert not waiting.ended.is_set()
+    may_end.set()
+    assert waiting.ended.wait(WAIT_SECONDS)
+
+
+def test_next_group_goes_behind_what_others_have_queued() -> None:
+    seen: list[Any] = []
+    pool = Pool("test", threads=1, max_queue=10)
+    pool.start()
+    lines = Lines(pool, Grouping(), max_waiting=10)
+    may_end = held(lines, seen)
+    waiting, other = [Request(seen, name) for name in "ab"], Request(seen, "other")
+    submit(lines, *waiting)
+    submit(lines, other, path="/other")
+    seen.clear()
+    may_end.set()
+    for each in (*waiting, other):
+        assert each.ended.wait(WAIT_SECONDS)
+    pool.finish()
+    assert pool.join(threading.TIMEOUT_MAX)
+    assert seen[0] == ("other", "alone")
+
+
+@pytest.mark.parametrize("half", ["first", "second"])
+def test_half_that_fails_is_no_concern_of_the_others(pool: Pool, half: str, caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[Any] = []
+    lines = Lines(pool, Grouping(), max_waiting=10)
+    may_end = held(lines, seen)
+    bad, good, later = Request(seen, "bad", fails=half), Request(seen, "good"), Request(seen, "later")
+    submit(lines, bad, good)
+    may_end.set()
+    assert good.ended.wait(WAIT_SECONDS)
+    submit(lines, later)
+    assert later.ended.wait(WAIT_SECONDS)
+    assert [record.getMessage() for record in caplog.records] == ["a connection failed while it was served"]
+
+
+def test_members_are_answered_where_no_group_is_to_be_had(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[Any] = []
+    lines = Lines(pool, Grouping(fails=True), max_waiting=10)
+    may_end = held(lines, seen)
+    others = [Request(seen, name) for name in "ab"]
+    submit(lines, *others)
+    may_end.set()
+    for other in others:
+        assert other.ended.wait(WAIT_SECONDS)
+    assert ("a", None) in seen
+    assert len(caplog.records) == 1
+
+
+def test_more_than_may_wait_are_refused(pool: Pool) -> None:
+    seen: list[Any] = []
+    lines = Lines(pool, Grouping(), max_waiting=2)
+    may_end = held(lines, seen)
+    others = [Request(seen, name) for name in "ab"]
+    submit(lines, *others)
+    refusal = lines.submit(Request(seen, "c"), "POST", "/m")
+    assert refusal is not None
+    assert (refusal.status, refusal.code) == (503, "overloaded")
+    may_end.set()
+    for other in others:
+        assert other.ended.wait(WAIT_SECONDS)
+
+
+def test_line_that_the_pool_refuses_is_none(pool: Pool) -> None:
+    full = Pool("full", threads=1, max_queue=0)
+    lines = Lines(full, Grouping(), max_waiting=2)
+    for _ in range(2):
+        refusal = lines.submit(Request([], "a"), "POST", "/m")
+        assert refusal is not None
+    assert lines.waiting == 0
+
+
+def test_first_waits_for_company_where_that_is_wanted(pool: Pool) -> None:
+    seen: list[Any] = []
+    lines = Lines(pool, Grouping(wait_seconds=WAIT_SECONDS), max_waiting=10)
+    members = [Request(seen, name) for name in "abc"]
+    submit(lines, *members)
+    for each in members:
+        assert each.ended.wait(WAIT_SECONDS / 2), "a full group waits no longer"
+    assert seen[0] == ("a", "group of /m")
+
+
+def test_those_in_line_are_let_go_of_at_the_end() -> None:
+    pool = Pool("test", threads=1, max_queue=10)
+    pool.start()
+    seen: list[Any] = []
+    lines = Lines(pool, Grouping(), max_waiting=10)
+    may_end = held(lines, seen)
+    left = Request(seen, "left")
+    submit(lines, left)
+    pool.finish()
+    may_end.set()
+    assert pool.join(threading.TIMEOUT_MAX)
+    assert left.discarded.is_set()
