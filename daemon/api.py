@@ -20,7 +20,8 @@ from daemon.web.catalogue import Catalogue
 from daemon.web.deploying import deploy_routes
 from daemon.web.door import PredictDoor
 from daemon.web.health import health_routes
-from daemon.web.predicting import Predictor, predict_routes
+from daemon.web.predict_view import predict_routes
+from daemon.web.predicting import Predictor
 from daemon.web.reading import Seats, read_routes
 
 LOG = logging.getLogger("modeldrop.api")

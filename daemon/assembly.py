@@ -51,7 +51,7 @@ from daemon.watching.scanner import Scanner
 from daemon.watching.view import DropDirectory, Patience
 from daemon.web.access import Head, Tokens, authorise
 from daemon.web.catalogue import Catalogue
-from daemon.web.door import is_quick
+from daemon.web.door import PredictGrouping, is_quick
 from daemon.web.predicting import Predictor
 from daemon.web.readiness import Readiness
 from daemon.web.routes import is_slow, is_upload
@@ -111,6 +111,7 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
         knows=catalogue.knows,
         timeout_seconds=settings.runtime.timeout_seconds,
         max_body_bytes=limits.max_body_bytes,
+        max_batch=settings.batching.max_batch if settings.batching.mode == "auto" else 1,
     )
     app = build_app(
         predictor=predictor,
@@ -126,7 +127,16 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
     )
     guard = partial(_guard, tokens, limits)
     quick = partial(is_quick, predictor, settings.default_model)
-    server = Server(app, sockets, _server_limits(settings), guard, is_slow, state_dir / "spool", quick)
+    server = Server(
+        app,
+        sockets,
+        _server_limits(settings),
+        guard,
+        is_slow,
+        state_dir / "spool",
+        quick,
+        PredictGrouping(predictor, settings.default_model, wait_seconds=settings.batching.max_wait_ms / 1e3),
+    )
     undo.callback(server.close)
     return Daemon(
         server=server, deployer=deployer, watcher=watcher, journal=journal, readiness=readiness, undo=undo.pop_all()

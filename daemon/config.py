@@ -17,6 +17,7 @@ from daemon.configfile import one_line, read_yaml
 from daemon.errors import ConfigError
 from daemon.sections import (
     AuthSection,
+    BatchingSection,
     DeploySection,
     GateSection,
     HistorySection,
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
     gate: GateSection = GateSection()
     probation: ProbationSection = ProbationSection()
     runtime: RuntimeSection = RuntimeSection()
+    batching: BatchingSection = BatchingSection()
     log: LogSection = LogSection()
     auth: AuthSection = AuthSection()
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
@@ -151,6 +151,20 @@ class RuntimeSection(Section):
     providers: Literal["auto"] | tuple[str, ...] = "auto"
     threads: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
     timeout_seconds: Seconds = 30
+
+
+class BatchingSection(Section):
+    """Whether requests that wait for one model are run together, how many, and how long one waits for others, in ms."""
+
+    mode: Literal["auto", "off"] = "auto"
+    max_batch: Annotated[int, Field(ge=1, le=4096)] = 32
+    max_wait_ms: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word_is_mode(cls, value: object) -> object:
+        """``batching: off`` for short."""
+        return {"mode": value} if isinstance(value, str | bool) else value
 
 
 class LogSection(Section):

@@ -19,7 +19,7 @@ RUNTIME = [Requirement(line) for line in PYPROJECT["project"]["dependencies"]]
 DEV = [Requirement(line) for line in PYPROJECT["project"]["optional-dependencies"]["dev"]]
 LOCKS = ("requirements.lock", "requirements-run.lock")
 PIN = re.compile(r"(?P<name>[a-z0-9][a-z0-9-]*)==(?P<version>[0-9][0-9a-z.]*) \\")
-DISTRIBUTIONS = {"pydantic_core": "pydantic", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+DISTRIBUTIONS = {"simdjson": "pysimdjson", "pydantic_core": "pydantic", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 """The distribution that brings each import that is not named like it; pydantic pins its core exactly."""
 
 
@@ -89,7 +89,7 @@ def test_run_lock_is_a_part_of_the_dev_lock() -> None:
 
 def test_every_requirement_has_a_lower_bound() -> None:
     for requirement in RUNTIME + DEV:
-        assert [bound.operator for bound in requirement.specifier] == [">="], str(requirement)
+        assert ">=" in [bound.operator for bound in requirement.specifier], str(requirement)
 
 
 def test_daemon_imports_only_what_running_it_installs() -> None:

@@ -15,6 +15,7 @@ from daemon.holder import Serving
 from daemon.lane import Outcome
 from daemon.lane.probation import ProbationTerms
 from daemon.release import Event, Release
+from daemon.web.asking import Asked
 from daemon.web.predicting import Predictor
 from tests.deploying_rig import TERMS, DeployingRig
 from tests.fakes import WAIT_SECONDS, FakeEngine
@@ -616,12 +617,13 @@ def test_model_that_starts_to_fail_after_some_requests_is_given_up_and_then_nobo
         knows=lambda _: True,
         timeout_seconds=1,
         max_body_bytes=1000,
+        max_batch=1,
     )
     tried.load.engines[1].fails_from = tried.load.engines[1].runs + 11  # after ten good answers
     failed = 0
     for _ in range(30):
         try:
-            predictor.predict("default", BODY)
+            predictor.answer(Asked("default", "", None, lambda: BODY))
         except InferenceFailed:
             failed += 1
             tried.settle()

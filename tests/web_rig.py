@@ -59,6 +59,7 @@ class WebRig:
             knows=catalogue.knows,
             timeout_seconds=1,
             max_body_bytes=LIMIT_BYTES,
+            max_batch=32,
         )
         self.app = build_app(
             predictor=self.predictor,

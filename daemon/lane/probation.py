@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from daemon.gate.drift import has_non_finite
@@ -185,12 +185,7 @@ class Probation:
     def _count(self, watch: _Watch, *, failed: int, non_finite: int) -> None:
         with self._lock:
             so_far = watch.tally
-            watch.tally = replace(
-                so_far,
-                requests=so_far.requests + 1,
-                failed=so_far.failed + failed,
-                non_finite=so_far.non_finite + non_finite,
-            )
+            watch.tally = Tally(so_far.requests + 1, so_far.failed + failed, so_far.non_finite + non_finite)
             why = self._verdict_locked(watch)
             warns = bool(non_finite) and not watch.is_warned and not watch.tally_before.non_finite
             watch.is_warned = watch.is_warned or warns

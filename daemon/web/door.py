@@ -5,19 +5,23 @@ Both lead to ``Predictor.answer``, which decides what a prediction is; everythin
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
-from daemon.errors import AT_ONCE, HandOver, ModeldropError
+from daemon.errors import AT_ONCE, TOGETHER, HandOver, ModeldropError
 from daemon.web.access import Tokens, authorise, head_of, is_open_to_all
 from daemon.web.answers import JSON, dumps
-from daemon.web.predicting import Asked, Predictor
+from daemon.web.asking import Asked, Prediction
+from daemon.web.predicting import Group, Predictor
 from daemon.web.routes import RouteClass
 
 LOG = logging.getLogger("modeldrop.api")
 
 Refusal = tuple[int, Mapping[str, object], Mapping[str, str]]
+Predict = Callable[[], Prediction]
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 _PREFIX, _SUFFIX = "/models/", "/predict"
@@ -52,12 +56,36 @@ class PredictDoor:
         model = model_asked(environ["REQUEST_METHOD"], environ["PATH_INFO"], self._default_model)
         if model is None:
             return self._behind(environ, start_response)
+        if (group := environ.get(TOGETHER)) is not None:
+            return self._tell_later(environ, self._joined(environ, model, group), start_response)
+        return (self._tell(environ, partial(self._predict, environ, model), start_response),)
+
+    def _predict(self, environ: dict[str, Any], model: str) -> Prediction:
+        self._authorise(environ)
+        return self._predictor.answer(_asked(environ, model))
+
+    def _joined(self, environ: dict[str, Any], model: str, group: Group) -> Predict:
+        """Joins ``group``; what gives the answer, or raises what was found wrong with the request."""
         try:
-            if not self._is_open:
-                authorise(head_of(environ), self._tokens)
-            prediction = self._predictor.answer(_asked(environ, model))
+            self._authorise(environ)
+            return self._predictor.join(group, _asked(environ, model))
+        except Exception as error:
+            return partial(_raise, error)
+
+    def _authorise(self, environ: dict[str, Any]) -> None:
+        if not self._is_open:
+            authorise(head_of(environ), self._tokens)
+
+    def _tell_later(self, environ: dict[str, Any], predict: Predict, start_response: Any) -> Iterator[bytes]:
+        """The answer, made when it is gone through: until then, others may join."""
+        yield self._tell(environ, predict, start_response)
+
+    def _tell(self, environ: dict[str, Any], predict: Predict, start_response: Any) -> bytes:
+        """Begins the answer; its body."""
+        try:
+            prediction = predict()
             start_response("200 OK", [*prediction.headers, ("Content-Length", str(len(prediction.body)))])
-            return (prediction.body,)
+            return prediction.body
         except HandOver:
             environ["wsgi.input"].seek(0)
             raise
@@ -69,7 +97,29 @@ class PredictDoor:
         body = dumps(value)
         told = [("Content-Type", JSON), ("Content-Length", str(len(body))), *headers.items()]
         start_response(_LINES[status], told)
-        return (body,)
+        return body
+
+
+class PredictGrouping:
+    """Which predictions are best made together: those of one model, where its trial showed that it pays."""
+
+    def __init__(self, predictor: Predictor, default_model: str, *, wait_seconds: float = 0.0) -> None:
+        self._predictor = predictor
+        self._default_model = default_model
+        self.wait_seconds = wait_seconds
+
+    def kind_of(self, method: str, path: str) -> Hashable | None:
+        """The model whose predictions are made together; None where each is made by itself."""
+        model = model_asked(method, path, self._default_model)
+        return model if model is not None and self._predictor.batch_size(model) > 1 else None
+
+    def most(self, kind: Hashable) -> int:
+        """How many predictions of the model ``kind`` are best made together."""
+        return self._predictor.batch_size(str(kind))
+
+    def together(self, kind: Hashable) -> AbstractContextManager[Group | None]:
+        """What the predictions have in common that are made within the block."""
+        return self._predictor.together(str(kind))
 
 
 def model_asked(method: str, path: str, default_model: str) -> str | None:
@@ -101,3 +151,7 @@ def _asked(environ: Mapping[str, Any], model: str) -> Asked:
         read=source.read if length is None else lambda: source.read(length),
         at_once=environ.get(AT_ONCE, False),
     )
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error

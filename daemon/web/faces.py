@@ -3,7 +3,9 @@
 import time
 
 from daemon.release import Release
+from daemon.runtime import batch_size
 from daemon.web.answers import JSON, dumps
+from daemon.web.asking import body_decoder
 
 QUICK_SECONDS = 100e-6
 """A release whose predictions take less of a thread's time is quick: to change threads for one would take longer."""
@@ -17,7 +19,7 @@ NOT_QUICK_SECONDS = 1.0
 class Face:
     """What of an answer is the same for every request to one release, made once; and what a prediction of it takes."""
 
-    __slots__ = ("_turn", "headers", "names", "release", "seconds", "tail")
+    __slots__ = ("_turn", "batch_size", "decode", "headers", "names", "release", "seconds", "tail")
 
     def __init__(self, release: Release) -> None:
         self.release = release
@@ -25,6 +27,10 @@ class Face:
         same = {"model_path": release.model_path, "model": release.model, "version": release.version}
         self.tail = b"," + dumps(same)[1:-1]
         self.names = [spec.name for spec in release.signature.outputs]
+        self.decode = body_decoder(release.signature)
+        """From a body to the arrays that it has for the inputs."""
+        self.batch_size = batch_size(release.trial)
+        """How many rows of it are best run together."""
         self.seconds = QUICK_SECONDS  # a running mean
         self._turn = 0
 

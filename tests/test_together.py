@@ -1,0 +1,179 @@
+"""Predictions that are made together are, byte for byte, what Flask's view answers to each of them alone."""
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.test import Client, EnvironBuilder
+
+from daemon.errors import TOGETHER, HandOver, InferenceFailed
+from daemon.web.access import Tokens
+from daemon.web.door import PredictDoor, PredictGrouping
+from tests import onnx_models
+from tests.web_rig import LIMIT_BYTES, WebRig
+
+Answer = tuple[int, bytes, dict[str, str]]
+
+
+@pytest.fixture(autouse=True)
+def batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every release is taken for one that is best run in batches of eight."""
+    monkeypatch.setattr("daemon.web.faces.batch_size", lambda _trial: 8)
+
+
+def write(rig: WebRig, number: int) -> str:
+    """A model whose every weight is whole, so that it gives the same bits whatever is run beside a row."""
+    weights = np.arange(50, dtype=np.float32).reshape(10, 5) % (7 + number)
+    return onnx_models.gemm(rig.drop / f"{number}.onnx", weights, np.full(5, number, np.float32)).name
+
+
+def deploy(rig: WebRig, number: int) -> None:
+    assert rig.post("/update_model", {"model_path": write(rig, number)}).status_code == 200
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[WebRig]:
+    with WebRig(tmp_path) as rig:
+        deploy(rig, 1)
+        yield rig
+
+
+class Asked:
+    """One request that is made together with others, in its two halves."""
+
+    def __init__(self, rig: WebRig, body: bytes, group: object, **more: Any) -> None:
+        self._door: Any = rig.app.wsgi_app
+        self._environ = EnvironBuilder(path="/predict", method="POST", data=body, **more).get_environ()
+        self._told: list[Any] = []
+        self._pieces = self._door({**self._environ, "wsgi.input": BytesIO(body), TOGETHER: group}, self._start)
+        assert self._told == [], "nothing is answered before all have joined"
+        self._body = body
+
+    def answer(self) -> Answer:
+        try:
+            text = b"".join(self._pieces)
+        except HandOver:
+            self._told.clear()
+            text = b"".join(self._door({**self._environ, "wsgi.input": BytesIO(self._body)}, self._start))
+        ((status, headers),) = self._told
+        return int(status[:3]), text, dict(headers)
+
+    def _start(self, status: str, headers: list[tuple[str, str]]) -> None:
+        self._told.append((status, headers))
+
+
+def alone(rig: WebRig, body: bytes, **more: Any) -> Answer:
+    """What Flask's own view answers."""
+    door = rig.app.wsgi_app
+    assert isinstance(door, PredictDoor)
+    answer = Client(door._behind).post("/predict", data=body, **more)
+    return answer.status_code, answer.get_data(), dict(answer.headers)
+
+
+def together(rig: WebRig, bodies: list[bytes]) -> list[Answer]:
+    grouping = PredictGrouping(rig.predictor, "default")
+    with grouping.together("default") as group:
+        asked = [Asked(rig, body, group) for body in bodies]
+        return [each.answer() for each in asked]
+
+
+ROWS = st.lists(st.lists(st.integers(-9, 9), min_size=10, max_size=10), min_size=0, max_size=5)
+BODIES = st.one_of(
+    ROWS.map(lambda rows: orjson.dumps({"inputs": rows})),
+    ROWS.map(lambda rows: orjson.dumps({"inputs": {"input": rows}})),
+    st.sampled_from(
+        [
+            b"{",
+            b'{"inputs": [[1, 2]]}',
+            b'{"inputs": [["a"]]}',
+            b'{"inputs": {"z": 1}}',
+            b"[]",
+            b"x" * (LIMIT_BYTES + 1),
+            orjson.dumps({"inputs": [[1e39] * 10]}),
+            orjson.dumps({"inputs": [[1.0] * 10] * 30}),
+        ]
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(BODIES, min_size=1, max_size=12), min_size=1, max_size=3), st.data())
+def test_each_gets_what_it_gets_alone_with_errors_and_swaps_in_between(
+    rig: WebRig, groups: list[list[bytes]], data: st.DataObject
+) -> None:
+    for bodies in groups:
+        assert together(rig, bodies) == [alone(rig, body) for body in bodies]
+        if data.draw(st.booleans()):
+            deploy(rig, data.draw(st.integers(2, 4)))
+
+
+def test_one_run_answers_all(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[int] = []
+    with rig.holder.lease("default") as serving:
+        run = serving.engine.run
+
+        def counted(inputs: Any, **more: Any) -> Any:
+            rows.append(len(inputs["input"]))
+            return run(inputs, **more)
+
+        monkeypatch.setattr(serving.engine, "run", counted)
+    answers = together(rig, [orjson.dumps({"inputs": [[number] * 10]}) for number in range(6)])
+    assert [status for status, _, _ in answers] == [200] * 6
+    assert rows == [6]
+
+
+def test_group_answers_by_the_release_that_served_when_it_formed(rig: WebRig) -> None:
+    grouping = PredictGrouping(rig.predictor, "default")
+    body = orjson.dumps({"inputs": [[1] * 10]})
+    with grouping.together("default") as group:
+        asked = [Asked(rig, body, group) for _ in range(3)]
+        deploy(rig, 2)
+        answers = [each.answer() for each in asked]
+    assert [headers["X-Model-Version"] for _, _, headers in answers] == ["1"] * 3
+    assert alone(rig, body)[2]["X-Model-Version"] == "2"
+
+
+def test_run_that_fails_for_all_is_counted_once_for_each(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise InferenceFailed("an operator gave up")
+
+    with rig.holder.lease("default") as serving:
+        monkeypatch.setattr(serving.engine, "run", fail)
+    before = rig.lower.probation.tally("default").failed
+    answers = together(rig, [orjson.dumps({"inputs": [[1] * 10]}) for _ in range(3)])
+    assert [status for status, _, _ in answers] == [500] * 3
+    assert rig.lower.probation.tally("default").failed == before + 3
+
+
+def test_member_without_a_token_is_refused_and_the_others_are_not(tmp_path: Path) -> None:
+    with WebRig(tmp_path, tokens=Tokens("", "secret")) as rig:
+        deploy(rig, 1)
+        body = orjson.dumps({"inputs": [[1] * 10]})
+        with PredictGrouping(rig.predictor, "default").together("default") as group:
+            asked = [
+                Asked(rig, body, group, headers={"Authorization": f"Bearer {token}"})
+                for token in ("secret", "wrong", "secret")
+            ]
+            assert [each.answer()[0] for each in asked] == [200, 401, 200]
+
+
+def test_only_predictions_of_what_pays_go_together(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    grouping = PredictGrouping(rig.predictor, "default")
+    assert grouping.kind_of("POST", "/predict") == grouping.kind_of("POST", "/models/default/predict") == "default"
+    assert grouping.most("default") == 8
+    assert grouping.kind_of("GET", "/predict") is None
+    assert grouping.kind_of("POST", "/update_model") is None
+    assert grouping.kind_of("POST", "/models/nobody/predict") is None
+    with grouping.together("nobody") as group:
+        assert group is None
+    monkeypatch.setattr("daemon.web.faces.batch_size", lambda _trial: 1)
+    deploy(rig, 3)
+    assert grouping.kind_of("POST", "/predict") is None
+    with grouping.together("default") as group:
+        assert group is None
