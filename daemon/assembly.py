@@ -111,7 +111,7 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
         knows=catalogue.knows,
         timeout_seconds=settings.runtime.timeout_seconds,
         max_body_bytes=limits.max_body_bytes,
-        max_batch=settings.batching.max_batch if settings.batching.mode == "auto" else 1,
+        max_batch=settings.most_batched,
     )
     app = build_app(
         predictor=predictor,

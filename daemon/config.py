@@ -88,6 +88,11 @@ class Settings(BaseSettings):
         """The config file's own folder, absolute."""
         return self._folder
 
+    @property
+    def most_batched(self) -> int:
+        """How many rows are run together at most; 1 is each request by itself."""
+        return self.batching.max_batch if self.batching.mode == "auto" else 1
+
     def place(self, path: str) -> Path:
         """``path`` as it is when absolute, else below the config file's folder; ``~`` is the user's home."""
         return self._folder / Path(path).expanduser()

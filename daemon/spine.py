@@ -71,7 +71,8 @@ def build_spine(settings: Settings, holder: ModelHolder, journal: Journal, undo:
     store = _open_store(settings.place(settings.state_dir) / "store")
     proofs = Proofs(saved_key(options))
     ring = _ring(settings.gate)
-    gearbox = Gearbox(options, deadlines, CoreBudget(usable_cores()), usable_cores())
+    cores = usable_cores()
+    gearbox = Gearbox(options, deadlines, CoreBudget(cores), cores, most_batched=settings.most_batched)
     loading = Loading(proofs, gearbox.load, gearbox.map_form)
     adoption = Adoption(
         holder,

@@ -1,9 +1,9 @@
 """Predictions that are made together are, byte for byte, what Flask's view answers to each of them alone."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -48,7 +48,7 @@ class Asked:
     """One request that is made together with others, in its two halves."""
 
     def __init__(self, rig: WebRig, body: bytes, group: object, **more: Any) -> None:
-        self._door: Any = rig.app.wsgi_app
+        self._door = cast(Callable[..., Any], rig.app.wsgi_app)
         self._environ = EnvironBuilder(path="/predict", method="POST", data=body, **more).get_environ()
         self._told: list[Any] = []
         self._pieces = self._door({**self._environ, "wsgi.input": BytesIO(body), TOGETHER: group}, self._start)

@@ -11,7 +11,7 @@ from daemon.runtime.budget import CoreBudget
 from daemon.runtime.deadlines import Deadlines
 from daemon.runtime.dtypes import Array
 from daemon.runtime.engine import load_engine, map_engine
-from daemon.runtime.plans import gears
+from daemon.runtime.plans import batch_size, gears
 from daemon.runtime.port import Engine, Output
 from daemon.runtime.sessions import EngineOptions, can_save
 
@@ -63,13 +63,14 @@ def gears_of(engine: Engine) -> Sequence[Engine]:
 class Gearbox:
     """Makes the engines that serve, from what a model's trial measured. Loads must not overlap.
 
-    ``options.threads`` other than 0 is what every model gets.
+    ``options.threads`` other than 0 is what every model gets. At most ``most_batched`` rows are run together.
     """
 
     options: EngineOptions
     deadlines: Deadlines
     budget: CoreBudget
     cores: int
+    most_batched: int
 
     def load(self, path: Path, trial: Mapping[str, Any]) -> Engine:
         """An engine of the model as it came; raises as ``load_engine``."""
@@ -85,13 +86,14 @@ class Gearbox:
             return make(self.options)
         if self.options.threads:
             return GearedEngine([(self.options.threads, make(self.options))], self.budget)
-        wanted = gears(trial, cores=self.cores, is_cheap_twice=copy_bytes <= CHEAP_BYTES)
+        is_batched = batch_size(trial, most=self.most_batched) > 1
+        wanted = gears(trial, self.cores, is_cheap_twice=copy_bytes <= CHEAP_BYTES, is_batched=is_batched)
         if wanted == (1,):
             return make(replace(self.options, threads=1))
         engines: list[tuple[int, Engine]] = []
         try:
             for threads in wanted:
-                engines.append((threads, make(replace(self.options, threads=threads, spins=threads > 1))))
+                engines.append((threads, make(replace(self.options, threads=threads))))
         except BaseException:
             for _, engine in engines:
                 engine.close()

@@ -1,9 +1,9 @@
 """How a model is best run, from what its trial measured: policy over values, any thread.
 
-Measured on 2 cores, runs a second of an MLP of 14 MB (0.15 ms a run) and of a CNN of 102 MB (37 ms): one client at a
-time gets 6,700 and 27 of a session with one thread, 10,400 and 50 of one whose two threads spin within a run; eight
-clients get 13,000 and 53 of the first, 11,400 and 49 of the second. In batches of 8 the MLP makes 43,600 items a second
-and the CNN 57: the first has weights that one run reads for all, the second has work.
+Measured on 2 cores, runs a second of an encoder of 55 MB and a CNN of 102 MB: one client at a time gets 117 and 27 of
+a session with one thread, 179 and 50 of one with two; eight clients get 232 and 53 of the first, 226 and 52 of the
+second. In batches of 8 they make 271 and 56 items a second, and an MLP of 14 MB 32,800 instead of 6,600: its weights
+are read once for all, the others have work. Threads that spin were of no use in a server, whose own need the cores.
 """
 
 from collections.abc import Mapping
@@ -19,16 +19,17 @@ QUICK_SECONDS = 50e-6
 """What takes less is answered sooner than it could be put together."""
 
 
-def gears(trial: Mapping[str, Any], *, cores: int, is_cheap_twice: bool) -> tuple[int, ...]:
+def gears(trial: Mapping[str, Any], cores: int, *, is_cheap_twice: bool, is_batched: bool) -> tuple[int, ...]:
     """The intra-op threads of the sessions that a model is to have: one, or a wide one and one of a single thread.
 
-    The wide one is for runs that are alone, the narrow one for runs beside each other. ``trial`` is what
-    ``Release.trial`` has, perhaps nothing; ``is_cheap_twice`` says that a second session costs little memory.
+    The wide one is for runs that are alone, the narrow one for runs beside each other, of which there are none where it
+    ``is_batched``. ``trial`` is what ``Release.trial`` has, perhaps nothing; ``is_cheap_twice`` says that a second
+    session costs little memory.
     """
     single_seconds = _seconds(trial).get(1)
     if cores == 1 or (single_seconds is not None and single_seconds < LONG_SECONDS):
         return (1,)
-    if not is_cheap_twice or single_seconds is None or batch_size(trial) > 1:
+    if not is_cheap_twice or single_seconds is None or is_batched:
         return (cores,)
     return (cores, 1)
 

@@ -63,13 +63,11 @@ _FORM = 1
 class EngineOptions:
     """How sessions are made. ``providers`` are tried in order; ``("auto",)`` is CUDA where it is there, then the CPU.
 
-    ``threads`` is how many one run may use; 0 is as many as there are usable cores. Those of a session that ``spins``
-    wait for each other without going to sleep, as long as a run lasts.
+    ``threads`` is how many one run may use; 0 is as many as there are usable cores.
     """
 
     providers: tuple[str, ...] = ("auto",)
     threads: int = 0
-    spins: bool = False
 
 
 def open_model(path: Path, options: EngineOptions, *, save_to: Path | None = None) -> Any:
@@ -152,9 +150,8 @@ def _settings(options: EngineOptions) -> Any:
     settings.logid = "modeldrop"
     settings.intra_op_num_threads = options.threads or usable_cores()
     settings.inter_op_num_threads = 1
-    # Threads that spin while nothing runs take the cores from the other models and from the requests themselves.
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "1" if options.spins else "0")
-    settings.add_session_config_entry("session.force_spinning_stop", "1")
+    # Threads that spin take the cores from the other models and from the requests themselves.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
     return settings
 
