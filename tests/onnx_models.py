@@ -101,6 +101,31 @@ def big(path: Path, megabytes: float, value_of: float = 0.0) -> Path:
     )
 
 
+def heavy(path: Path, shift: float) -> Path:
+    """The first five of each row's ten numbers plus ``shift``, exactly, by way of 8 MB of weights.
+
+    A run spends its time on reading them, so that rows cost little beside each other.
+    """
+    wide = 1024
+    spread, pick = np.eye(10, wide, dtype=np.float32), np.eye(wide, 5, dtype=np.float32)
+    through = np.eye(wide, dtype=np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["input", "spread"], ["a"]),
+        helper.make_node("MatMul", ["a", "first"], ["b"]),
+        helper.make_node("MatMul", ["b", "second"], ["c"]),
+        helper.make_node("MatMul", ["c", "pick"], ["d"]),
+        helper.make_node("Add", ["d", "shift"], ["output"]),
+    ]
+    constants = [
+        constant("spread", spread),
+        constant("first", through),
+        constant("second", through),
+        constant("pick", pick),
+        constant("shift", np.full(5, shift, np.float32)),
+    ]
+    return save(path, nodes, [value("input", shape=["batch", 10])], [value("output", shape=["batch", 5])], constants)
+
+
 def chain(path: Path, nodes: int) -> Path:
     """``input`` float32 [batch, 10] → ``output`` [batch, 5], zeros; small, but slow to load: it has ``nodes`` nodes."""
     names = ["input", *(f"step{number}" for number in range(nodes))]
