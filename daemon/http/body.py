@@ -125,11 +125,18 @@ class Body:
                 self._file.close()
 
 
-class NoBody:
-    """Stands for a body that cannot be delimited."""
+class _NoBody:
+    """Holds nothing. For any thread."""
 
-    def getbuf(self) -> "NoBody":
+    def __len__(self) -> int:
+        return 0
+
+    def getbuf(self) -> "_NoBody":
         return self
 
     def close(self) -> None:
         """Do nothing: there is nothing."""
+
+
+NO_BODY = _NoBody()
+"""Stands for a body that cannot be delimited, or has no place yet."""

@@ -10,7 +10,7 @@ from waitress.adjustments import Adjustments
 from waitress.parser import HTTPRequestParser
 from waitress.receiver import FixedStreamReceiver
 
-from daemon.http.body import Body, NoBody
+from daemon.http.body import NO_BODY, Body
 from daemon.http.terms import Terms
 from daemon.http.values import (
     INTERNAL_ERROR,
@@ -113,10 +113,10 @@ class Request(HTTPRequestParser):
         if (known := heads.get(header_plus)) is not None:
             self.__dict__.update(known)
             if self.content_length:
-                self.body_rcv = FixedStreamReceiver(self.content_length, None)  # type: ignore[arg-type]  # set below
+                self.body_rcv = FixedStreamReceiver(self.content_length, NO_BODY)  # type: ignore[arg-type]
             return
         super().parse_header(header_plus)
-        if not (self.chunked or self.expect_continue):
+        if not (self.chunked or self.expect_continue or "TRANSFER_ENCODING" in self.headers):
             self.fields = _fields(self.headers)
             heads.keep(header_plus, {name: self.__dict__[name] for name in _MADE_OF_HEAD if name in self.__dict__})
 
@@ -174,7 +174,7 @@ class Request(HTTPRequestParser):
 
     def _unframed(self, why: str) -> HttpError:
         """Refuse a request whose end nobody can tell: the connection cannot be kept."""
-        self.body_rcv = self.body_rcv or NoBody()
+        self.body_rcv = self.body_rcv or NO_BODY
         return bad_request(why)
 
     def _admission(self) -> Admission:
