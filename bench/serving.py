@@ -1,187 +1,175 @@
-"""Requests a second and latencies: the daemon beside what people write instead, and beside the bare session.
+"""Requests a second and latencies: ours beside what people write instead, and beside the bare session.
 
-    python -m bench.serving [--rounds 3] [--seconds 3] [--connections 1 8 32] [--cases 0.001 10 cnn] [--pinned]
+    python -m bench.serving [--rounds 3] [--all-rounds 1] [--seconds 1] [--cases tiny mlp …] [--where free pinned]
 
-A case is a number of MB, for a stack of dense layers, or ``cnn``. In each round all servers take turns, so that the
-machine's mood is the same for all; each is started anew, warmed for a second and asked by ``wrk`` (a Debian package,
-which must be there). ``--pinned`` gives the server one core and ``wrk`` another. The bare session is run in a loop by
-one thread with ONNX Runtime's own settings, without HTTP and JSON: what a model costs.
+All servers of a model run at once and take turns in each round, another one first each time, so that the machine's mood
+is the same for all; they are asked by ``wrk`` (a Debian package). ``pinned`` gives the servers one core and ``wrk``
+another. What an aim compares is measured in all rounds, everything else in the first ``--all-rounds``.
 """
 
-import os
-
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before onnxruntime is imported
-
 import argparse
-import re
-import shutil
-import statistics
-import subprocess
-import sys
+import http.client
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import onnxruntime as ort
-import orjson
+from bench import binary_bodies, limits, raw_limit, wrk
+from bench.cells import AIMED, CONNECTIONS, RAW, SECONDS, Cell, cells, groups
+from bench.configurations import DEFAULT
+from bench.figures import median, ratio
+from bench.models import NAMES, Case, case_of
+from bench.page import Facts, Plot, Section, Table, milliseconds, number, times
+from bench.processes import FREE, PINNED, Running, all_started
+from bench.servers import servers_of
 
-from bench.daemon_under_test import ROOT, running
-from bench.models import Case, case_of
-
-OURS = "modeldrop"
-PEERS = ("flask-waitress", "flask-dev")
-BARE = "bare session"
-WARM_SECONDS = 1
-LAST_CORE = max(os.sched_getaffinity(0))
-"""Where ``wrk`` is pinned; the server is to the first."""
-COLUMNS = ("model", "connections", "server", "requests/s", "p50", "p99", "modeldrop ÷ it")
-_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-
-
-@dataclass(frozen=True, slots=True)
-class Felt:
-    """What ``wrk`` saw of one server: answers a second, and latencies in milliseconds."""
-
-    rate: float
-    p50: float
-    p99: float
+WARM_SECONDS = 0.4
+MEASURED = ("rate", "p50", "p99", "longest", "failures", "server", "client", "busy")
+"""What is kept of what ``wrk`` felt."""
 
 
 def main() -> None:
-    """Runs the rounds and prints the table."""
+    """Runs the rounds and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=3)
-    parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32])
-    parser.add_argument("--cases", nargs="+", default=["0.001", "10", "cnn"], help="MB of a dense model, or cnn")
-    parser.add_argument("--pinned", action="store_true", help="the server on one core, wrk on another")
+    parser.add_argument("--all-rounds", type=int, default=1)
+    parser.add_argument("--seconds", type=int, default=1, help="a point; heavy models take 2 and 3 times as long")
+    parser.add_argument("--cases", nargs="+", default=NAMES)
+    parser.add_argument("--where", nargs="+", default=[PINNED, FREE], choices=[FREE, PINNED])
     arguments = parser.parse_args()
-    if shutil.which("wrk") is None:
-        raise SystemExit("wrk is not there; on Debian and Ubuntu: apt install wrk")
-    where = "the server pinned to one core" if arguments.pinned else "free"
-    print(f"onnxruntime {ort.__version__}, {len(os.sched_getaffinity(0))} cores, {where}, {arguments.rounds} rounds")
-    _row(*COLUMNS)
-    print("|---|--:|---|" + "--:|" * (len(COLUMNS) - 3))
-    for case in map(case_of, arguments.cases):
+    section = measure(
+        rounds=arguments.rounds,
+        all_rounds=arguments.all_rounds,
+        seconds=arguments.seconds,
+        wanted=[group for group in groups() if group[0] in arguments.cases and group[1] in arguments.where],
+    )
+    print(section.markdown())
+
+
+def measure(
+    *, rounds: int = 3, all_rounds: int = 1, seconds: int = 1, wanted: Sequence[tuple[str, str]] | None = None
+) -> Section:
+    """The section of the report on serving; ``wanted`` are groups of servers, all where none are given."""
+    wrk.require()
+    section = Section("Serving: requests a second, and latencies")
+    chosen = list(groups()) if wanted is None else wanted
+    for case, where in chosen:
         with tempfile.TemporaryDirectory(prefix="modeldrop-bench-") as folder:
-            _measure(case, Path(folder), arguments)
+            _measure_group(case_of(case), where, Path(folder), section.facts, (rounds, all_rounds, seconds))
+    failures = sum(int(sum(values)) for key, values in section.facts.items() if key.startswith("failures"))
+    section.notes = [
+        f"Medians: of {rounds} rounds for what an aim compares (in cells with *), of {all_rounds} for the rest. A cell "
+        f"is requests a second / p50 ms / p99 ms; {failures} answers failed in all. ÷ is the default configuration's "
+        "rate over that row's, in the same rounds.",
+    ]
+    section.tables = [_table(case, where, section.facts) for case, where in chosen]
+    section.tables += binary_bodies.tables(section.facts)
+    section.tables.append(limits.table(chosen, section.facts))
+    section.plots = [_plot(case, section.facts) for case, where in chosen if where == FREE]
+    return section
 
 
-def _measure(case: Case, folder: Path, arguments: argparse.Namespace) -> None:
+def _measure_group(case: Case, where: str, folder: Path, facts: Facts, effort: tuple[int, int, int]) -> None:
+    rounds, all_rounds, seconds = effort
     model = case.write(folder / "model.onnx", 0)
-    ask = folder / "ask.lua"
-    header = "wrk.headers['Content-Type'] = 'application/json'"
-    ask.write_text(f"wrk.method = 'POST'\n{header}\nwrk.body = [==[{case.body.decode()}]==]\n", encoding="utf-8")
-    found: dict[tuple[int, str], list[Felt]] = {}
-    bare: list[float] = []
-    for number in range(arguments.rounds):
-        for server in (OURS, *PEERS):
-            with _served(server, model, folder / f"{server}-{number}", pinned=arguments.pinned) as port:
-                _wrk(port, ask, 8, WARM_SECONDS, pinned=arguments.pinned)
-                for connections in arguments.connections:
-                    felt = _wrk(port, ask, connections, arguments.seconds, pinned=arguments.pinned)
-                    found.setdefault((connections, server), []).append(felt)
-        bare.append(_bare_rate(model, case.body, arguments.seconds))
-    for connections in arguments.connections:
-        ours = [felt.rate for felt in found[connections, OURS]]
-        for server in (OURS, *PEERS):
-            felt_all = found[connections, server]
-            ratio = statistics.median(mine / felt.rate for mine, felt in zip(ours, felt_all, strict=True))
-            _row(
-                case.name,
-                str(connections),
-                server,
-                f"{statistics.median(felt.rate for felt in felt_all):.0f}",
-                f"{statistics.median(felt.p50 for felt in felt_all):.2f} ms",
-                f"{statistics.median(felt.p99 for felt in felt_all):.2f} ms",
-                f"{ratio:.2f}",
-            )
-        ratio = statistics.median(mine / rate for mine, rate in zip(ours, bare, strict=True))
-        _row(case.name, str(connections), BARE, f"{statistics.median(bare):.0f}", "", "", f"{ratio:.2f}")
+    asking = wrk.script(folder / "ask", case.body)
+    due = list(cells(case.name, where))
+    with all_started(servers_of(case.name, model, folder, where=where)) as servers:
+        for server in servers.values():
+            _warm(server, case.body)
+        for number_ in range(max(rounds, all_rounds)):
+            now = [cell for cell in due if number_ < (rounds if cell in AIMED else all_rounds)]
+            for cell in now:
+                asked = [name for name in servers if number_ < all_rounds or name in AIMED[cell]]
+                for name in _rotated(asked, number_):
+                    _ask(cell, name, servers[name], asking, facts, seconds * SECONDS.get(case.name, 1))
+            if binary_bodies.CELL in now:
+                binary_bodies.measure(case, servers, folder, facts, seconds=seconds)
+            if now:
+                _run_bare(now, case.name, model, facts, seconds * SECONDS.get(case.name, 1) / 2)
+    limits.time_json(case, where, facts)
 
 
-@contextmanager
-def _served(server: str, model: Path, folder: Path, *, pinned: bool) -> Iterator[int]:
-    """The port of a server of ``model``, until the block ends."""
-    cores = os.sched_getaffinity(0)
-    if pinned:  # what is started now inherits it
-        os.sched_setaffinity(0, {min(cores)})
-    try:
-        if server == OURS:
-            folder.joinpath("model_drop").mkdir(parents=True)
-            shutil.copyfile(model, folder / "model_drop" / "model.onnx")
-            with running(folder) as daemon:
-                _wait_until_it_serves(daemon.port)
-                yield daemon.port
-        else:
-            with _peer(server, model) as port:
-                yield port
-    finally:
-        os.sched_setaffinity(0, cores)
+def _ask(cell: Cell, name: str, server: Running, asking: Path, facts: Facts, seconds: int) -> None:
+    felt = wrk.ask(server, asking, connections=cell.connections, seconds=seconds, where=cell.where)
+    for what in MEASURED:
+        facts.setdefault(cell.key(what, name), []).append(getattr(felt, what))
 
 
-def _wait_until_it_serves(port: int) -> None:
-    due = time.monotonic() + 60
+def _run_bare(now: Sequence[Cell], case: str, model: Path, facts: Facts, seconds: float) -> None:
+    found = raw_limit.rates(case, model, seconds=seconds, where=now[0].where)
+    for cell in now:
+        for setting, rate in found.items():
+            what = "computed" if setting == raw_limit.COMPUTED else setting
+            facts.setdefault(cell.key(what, RAW), []).append(rate)
+        facts.setdefault(cell.key("rate", RAW), []).append(raw_limit.best(found, cell.connections)[1])
+
+
+def _warm(server: Running, body: bytes) -> None:
+    client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    due = time.monotonic() + WARM_SECONDS
     while time.monotonic() < due:
-        answer = subprocess.run(
-            ["curl", "-s", f"http://127.0.0.1:{port}/models/default"], capture_output=True, check=True, timeout=10
-        )
-        if orjson.loads(answer.stdout).get("state") == "live":
-            return
-        time.sleep(0.05)
-    raise SystemExit("the daemon does not serve")
+        client.request("POST", "/predict", body)
+        client.getresponse().read()
+    client.close()
 
 
-@contextmanager
-def _peer(kind: str, model: Path) -> Iterator[int]:
-    command = [sys.executable, "-m", "bench.peers", kind, str(model)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT)
-    assert process.stdout is not None
-    try:
-        yield int(process.stdout.readline().decode().rpartition(":")[2])
-    finally:
-        process.terminate()
-        process.wait(30)
-        process.stdout.close()
+def _rotated(names: list[str], by: int) -> list[str]:
+    by %= len(names)
+    return names[by:] + names[:by]
 
 
-def _wrk(port: int, ask: Path, connections: int, seconds: int, *, pinned: bool) -> Felt:
-    core = ["taskset", "-c", str(LAST_CORE)] if pinned else []
-    command = [*core, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "--latency"]
-    asking = [*command, "-s", str(ask), f"http://127.0.0.1:{port}/predict"]
-    done = subprocess.run(asking, capture_output=True, check=True, text=True, timeout=seconds + 90)
-    said = done.stdout
-    rate = float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])  # type: ignore[index]
-    wrong = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
-    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
-    failures = (int(wrong[1]) if wrong else 0) + (sum(map(int, errors.groups())) if errors else 0)
-    if failures:
-        raise SystemExit(f"{failures} of the answers were none: {said}")
-    return Felt(rate, _latency(said, 50), _latency(said, 99))
+def _table(case: str, where: str, facts: Facts) -> Table:
+    shown = [cell for cell in cells(case, where) if cell.key("rate", DEFAULT) in facts]
+    heads = [f"{cell.connections} conn.{' *' if cell in AIMED else ''}" for cell in shown]
+    rows = [_row(name, shown, facts) for name in _names(shown, facts)]
+    rows.sort(key=lambda row: row[0] == RAW)
+    bare = next((row for row in rows if row[0] == RAW), None)
+    if bare is not None:
+        rows[rows.index(bare)] = (f"{RAW}: {_best_settings(shown, facts)}", *bare[1:])
+    columns = ("server", *heads, *(f"÷ at {cell.connections}" for cell in shown), "CPU µs a request, 8 conn.")
+    return Table(f"{case}, {'server pinned to one core' if where == PINNED else 'all cores free'}", columns, rows)
 
 
-def _latency(said: str, percent: int) -> float:
-    found = re.search(rf"{percent}%\s+([\d.]+)(us|ms|s)", said)
-    return float(found[1]) * _UNITS[found[2]] if found else float("nan")
+def _row(name: str, shown: Sequence[Cell], facts: Facts) -> tuple[str, ...]:
+    felt = []
+    for cell in shown:
+        parts = [number(median(facts[cell.key("rate", name)]))]
+        if name != RAW:
+            parts += [milliseconds(median(facts[cell.key(what, name)])) for what in ("p50", "p99")]
+        felt.append(" / ".join(parts))
+    ratios = [times(ratio(facts[cell.key("rate", DEFAULT)], facts[cell.key("rate", name)])) for cell in shown]
+    eight = next((cell for cell in shown if cell.connections == 8), shown[0])
+    cost = facts.get(eight.key("server", name)) or facts[eight.key("computed", name)]
+    return (name, *felt, *ratios, number(median(cost) * 1e6))
 
 
-def _bare_rate(model: Path, body: bytes, seconds: int) -> float:
-    session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    inputs = {session.get_inputs()[0].name: np.array(orjson.loads(body)["inputs"], np.float32)}
-    session.run(None, inputs)
-    runs, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        session.run(None, inputs)
-        runs += 1
-    return runs / (time.perf_counter() - start)
+def _names(shown: Sequence[Cell], facts: Facts) -> list[str]:
+    """In the order in which they were measured, which is that of the facts."""
+    start, end = "rate of ", f", {shown[0].case}, {shown[0].connections}, {shown[0].where}"
+    return [key[len(start) : -len(end)] for key in facts if key.startswith(start) and key.endswith(end)]
 
 
-def _row(*cells: str) -> None:
-    print("| " + " | ".join(cells) + " |", flush=True)
+def _best_settings(shown: Sequence[Cell], facts: Facts) -> str:
+    best = []
+    for cell in shown:
+        names = [
+            name
+            for name in ("default", *raw_limit.settings(64), *raw_limit.settings(2))
+            if cell.key(name, RAW) in facts
+        ]
+        found = {name: median(facts[cell.key(name, RAW)]) for name in names}
+        best.append(raw_limit.best(found, cell.connections)[0])
+    return ", ".join(dict.fromkeys(best))
+
+
+def _plot(case: str, facts: Facts) -> Plot:
+    shown = [Cell(case, FREE, connections) for connections in CONNECTIONS]
+    lines = {
+        name: [(float(cell.connections), median(facts[cell.key("rate", name)])) for cell in shown]
+        for name in _names(shown, facts)
+    }
+    return Plot(f"serving-{case}", f"{case}, all cores free", "connections", "requests/s", lines)
 
 
 if __name__ == "__main__":
