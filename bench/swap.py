@@ -91,7 +91,7 @@ def measure(
                 called += [(name, way) for way in WAYS if not number_]
     section.notes = [
         f"Milliseconds, medians of {rounds} rounds for what an aim speaks of, else of one; {connections} clients "
-        "on the same cores. A rollback leads to a release whose engine still stands by, since what serves is on probation.",
+        "on the same cores. A rollback leads to a release whose engine still stands by: what serves is on probation.",
     ]
     section.tables = [
         Table("Under load", COLUMNS, [_row(name, way, section.facts) for name, way in called]),

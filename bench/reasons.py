@@ -1,0 +1,84 @@
+"""Why an aim was or was not reached: sentences made of what was measured; KeyError where that is missing."""
+
+from collections.abc import Callable
+
+from bench import limits, start
+from bench.cells import Cell
+from bench.configurations import DEFAULT
+from bench.figures import median, ratio
+from bench.page import Facts, megabytes, milliseconds, number, times
+from bench.servers import BEFORE, HELLO_WAITRESS
+from bench.swap import BEFORE_SECONDS
+from bench.way_back import STAGES
+
+Says = Callable[[Facts], str]
+
+
+def worked(cell: Cell, name: str = DEFAULT, ceiling: str = "") -> Says:
+    """What a request is spent on, and how far the HTTP server's own ceiling is."""
+
+    def told(facts: Facts) -> str:
+        spent = median(facts[cell.key("server", name)])
+        parts = {part: seconds / spent for part, seconds in limits.parts_of(cell, name, facts).items()}
+        said = limits.verdict(cell, name, parts, facts)
+        of = ", ".join(f"{part} {share:.0%}" for part, share in parts.items() if share == share)
+        told_of = f"{said} ({number(spent * 1e6)} µs a request: {of})"
+        if not ceiling:
+            return told_of
+        above = ratio(facts[cell.key("rate", ceiling)], facts[cell.key("rate", name)])
+        return f"{told_of}; {ceiling} answers {times(above)} × as many"
+
+    return told
+
+
+def faster(cell: Cell) -> Says:
+    """How many a second it was, and is."""
+
+    def told(facts: Facts) -> str:
+        rates = {name: number(median(facts[cell.key("rate", name)])) for name in (DEFAULT, BEFORE)}
+        return f"{rates[DEFAULT]} a second, {rates[BEFORE]} before; {worked(cell, ceiling=HELLO_WAITRESS)(facts)}"
+
+    return told
+
+
+def trial(case: str) -> Says:
+    """How long a deploy competes with requests, and what they feel without one."""
+
+    def told(facts: Facts) -> str:
+        first = median(facts[f"first, drop, {case}"])
+        worst = ratio(facts[f"worst, drop, {case}"], facts[f"p99, drop, {case}"])
+        return (
+            f"the trial computes beside the requests for {milliseconds(first)} ms; without any swap the worst request "
+            f"of {BEFORE_SECONDS:g} s is {times(worst)} × p99 already"
+        )
+
+    return told
+
+
+def stages(facts: Facts) -> str:
+    """What a rollback of the cnn spends its time on."""
+    found = {stage: median(facts[f"rollback's {stage}, cnn"]) for stage in STAGES}
+    parts = [f"{stage} {milliseconds(seconds)}" for stage, seconds in found.items()]
+    return f"ms by stage: {', '.join(parts)}"
+
+
+def started(facts: Facts) -> str:
+    """What a start takes beside the imports."""
+    imports, empty, full = (median(facts[step]) for step in ("interpreter + imports", start.EMPTY, start.FULL))
+    return (
+        f"{milliseconds(empty - imports)} ms without a model, {milliseconds(full - empty)} more to restore three; the "
+        f"imports take {milliseconds(imports)}"
+    )
+
+
+def kept(facts: Facts) -> str:
+    """Memory at both ends of the swaps."""
+    first, last = (facts[f"rss {mark}"][0] for mark in ("after 1", "at the end"))
+    return f"{megabytes(first)} MB after the first swap, {megabytes(last)} at the end"
+
+
+def peak(facts: Facts) -> str:
+    """The most memory, and the least."""
+    return (
+        f"{megabytes(facts['rss peak'][0])} MB at most; {megabytes(facts['rss with nothing'][0])} with nothing loaded"
+    )
