@@ -26,9 +26,10 @@ from bench.servers import ours
 
 PY_SPY = BENCH_ENVIRONMENT / "bin" / "py-spy"
 HERTZ = 250
+JSON = tuple(f"daemon/runtime/{room}" for room in ("tensors", "nesting", "decoders", "flat_json", "dtypes"))
 GROUPS: dict[str, tuple[str, ...]] = {
     "HTTP": ("waitress/", "daemon/http/", "daemon/server.py", "granian/", "daemon/granian", "socket"),
-    "JSON and arrays": ("daemon/runtime/tensors", "daemon/runtime/nesting", "daemon/web/answers", "numpy/", "json/"),
+    "JSON and arrays": (*JSON, "daemon/web/answers", "numpy/", "json/"),
     "the run": ("onnxruntime/", "daemon/runtime/"),
     "around it": ("daemon/",),
 }
