@@ -19,10 +19,10 @@ import simdjson
 
 from bench.figures import median
 from bench.page import Section, Table, number
-from daemon.release import Release, Signature, TensorSpec
+from daemon.release import Signature, TensorSpec
 from daemon.runtime import encode
 from daemon.web.answers import dumps
-from daemon.web.faces import Face
+from daemon.web.asking import body_decoder
 
 SHAPES = ((1, 10), (1, 256), (1, 10_000), (1, 3, 224, 224))
 SIZES = (5, 384, 1000, 150_528)
@@ -60,7 +60,7 @@ def decoding(array: Array) -> Ways:
     body, raw, shape = json.dumps({"inputs": array.tolist()}).encode(), array.tobytes(), array.shape
     parser = simdjson.Parser()
     spec = TensorSpec("input", str(array.dtype), ("batch", *shape[1:]))
-    ours = Face(_release(Signature((spec,), ())))
+    ours = body_decoder(Signature((spec,), ()))
 
     def simdjson_flat() -> Array:
         flat = parser.parse(body)["inputs"].as_buffer(of_type="d")  # type: ignore[index, union-attr]
@@ -69,7 +69,7 @@ def decoding(array: Array) -> Ways:
     return {
         "json + numpy": lambda: np.array(json.loads(body)["inputs"], array.dtype),
         "orjson + numpy": lambda: np.array(orjson.loads(body)["inputs"], array.dtype),
-        "ours": lambda: ours.decode(body),
+        "ours": lambda: ours(body),
         "pysimdjson": simdjson_flat,
         "raw bytes, copied": lambda: np.frombuffer(raw, array.dtype).reshape(shape).copy(),
     }
@@ -87,13 +87,6 @@ def seconds_of(call: Callable[[], object], budget: float) -> float:
             call()
         taken.append((time.perf_counter() - start) / times)
     return median(taken)
-
-
-def _release(signature: Signature) -> Release:
-    """One of which only the signature counts."""
-    return Release(
-        model="m", version=1, sha256="", stored_as="", model_path="m", cause="", time="", signature=signature
-    )
 
 
 def _encoding(array: Array) -> Ways:

@@ -14,6 +14,9 @@ from bench.servers import HELLO_GRANIAN, HELLO_WAITRESS
 JSON_SECONDS = 0.1
 SATURATED = 0.9
 """The share of the cores from which on they are what is short."""
+DISTURBED = 0.1
+"""Cores that others keep busy, from which on figures are not the servers' alone."""
+PARTS = ("inference", "JSON in", "HTTP and the rest")
 HELLO = {DEFAULT: HELLO_WAITRESS, GRANIAN: HELLO_GRANIAN}
 
 
@@ -34,47 +37,48 @@ def table(groups: Sequence[tuple[str, str]], facts: Facts) -> Table:
     columns = (
         "row",
         "CPU µs a request",
-        "inference",
-        "JSON in",
-        "HTTP server",
-        "the rest",
-        "cores busy",
+        *PARTS,
+        "µs of a server's constant",
+        "cores used",
+        "others'",
         "what limits it",
     )
     return Table("What limits our rows", columns, rows)
 
 
-def _row(cell: Cell, name: str, facts: Facts) -> tuple[str, ...]:
+def parts_of(cell: Cell, name: str, facts: Facts) -> dict[str, float]:
+    """Shares of a request's processor time, by what inference and JSON take alone. In batches a run takes less."""
     spent = median(facts[cell.key("server", name)])
-    parts = parts_of(cell, name, facts)
-    shares = {part: seconds / spent for part, seconds in parts.items()}
-    shares["the rest"] = 1 - sum(shares.values())
-    busy = median(facts[cell.key("busy", name)])
+    inference = median(facts[cell.key("computed", RAW)]) / spent
+    json = median(facts[f"json, {cell.case}, {cell.where}"]) / spent
+    return dict(zip(PARTS, (inference, json, max(0.0, 1 - inference - json)), strict=True))
+
+
+def constant_seconds(cell: Cell, name: str, facts: Facts) -> float:
+    """What a request takes of the same HTTP server, as it comes, where it answers a constant; NaN if not measured.
+
+    Pinned where that was measured: free, waitress' threads hand the interpreter's lock from core to core.
+    """
+    keys = [Cell("tiny", where, cell.connections).key("server", HELLO[name]) for where in (PINNED, FREE)]
+    return median(next((facts[key] for key in keys if key in facts), []))
+
+
+def _row(cell: Cell, name: str, facts: Facts) -> tuple[str, ...]:
+    spent, shares = median(facts[cell.key("server", name)]), parts_of(cell, name, facts)
     return (
         f"{name}: {cell.case}, {cell.connections} conn., {cell.where}",
         number(spent * 1e6),
         *(f"{share:.0%}" for share in shares.values()),
-        number(busy),
+        number(constant_seconds(cell, name, facts) * 1e6),
+        number(spent * median(facts[cell.key("rate", name)])),
+        number(median(facts[cell.key("others", name)])),
         verdict(cell, name, shares, facts),
     )
 
 
-def parts_of(cell: Cell, name: str, facts: Facts) -> dict[str, float]:
-    """Processor seconds of what a request is made of, each measured alone; HTTP is a server that answers a constant."""
-    # Pinned where that was measured: free, waitress' threads hand the interpreter's lock between cores, ours do not.
-    key = Cell("tiny", PINNED, cell.connections).key("server", HELLO[name])
-    hello = facts.get(key) or facts.get(Cell("tiny", FREE, cell.connections).key("server", HELLO[name]), [])
-    return {
-        "inference": median(facts[cell.key("computed", RAW)]),
-        "JSON in": median(facts[f"json, {cell.case}, {cell.where}"]),
-        "HTTP server": median(hello),
-    }
-
-
 def verdict(cell: Cell, name: str, shares: dict[str, float], facts: Facts) -> str:
     """The largest part, and whether the server's cores are short or something is waited for."""
-    known = {part: share for part, share in shares.items() if share == share}
-    largest = max(known, key=lambda part: known[part])
+    largest = max(shares, key=lambda part: shares[part])
     rate, spent = median(facts[cell.key("rate", name)]), median(facts[cell.key("server", name)])
     cores = len(servers_cores(cell.where))
     used, busy = rate * spent, median(facts[cell.key("busy", name)])
@@ -86,4 +90,6 @@ def verdict(cell: Cell, name: str, shares: dict[str, float], facts: Facts) -> st
         return f"{largest}: the cores are full, {1 - used / cores:.0%} of them with the clients' work and others'"
     if shares["inference"] < 0.5 and used >= SATURATED:
         return f"{largest}: the interpreter runs one thread at a time, on {used:.2f} of {cores} cores"
-    return f"waiting: {used:.2f} of {cores} cores are used; of the work, {largest} is most"
+    others = median(facts[cell.key("others", name)])
+    disturbed = f", {others:.2f} by what does not belong here" if others >= DISTURBED else ""
+    return f"waiting: {used:.2f} of {cores} cores are used{disturbed}; of the work, {largest} is most"

@@ -19,9 +19,9 @@ def worked(cell: Cell, name: str = DEFAULT, ceiling: str = "") -> Says:
 
     def told(facts: Facts) -> str:
         spent = median(facts[cell.key("server", name)])
-        parts = {part: seconds / spent for part, seconds in limits.parts_of(cell, name, facts).items()}
+        parts = limits.parts_of(cell, name, facts)
         said = limits.verdict(cell, name, parts, facts)
-        of = ", ".join(f"{part} {share:.0%}" for part, share in parts.items() if share == share)
+        of = ", ".join(f"{part} {share:.0%}" for part, share in parts.items())
         told_of = f"{said} ({number(spent * 1e6)} µs a request: {of})"
         if not ceiling:
             return told_of

@@ -24,7 +24,7 @@ from bench.processes import FREE, PINNED, Running, all_started
 from bench.servers import servers_of
 
 WARM_SECONDS = 0.4
-MEASURED = ("rate", "p50", "p99", "longest", "failures", "server", "client", "busy")
+MEASURED = ("rate", "p50", "p99", "longest", "failures", "server", "client", "busy", "others")
 """What is kept of what ``wrk`` felt."""
 
 

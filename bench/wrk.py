@@ -6,11 +6,11 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.processes import FREE, Running, clients_cores, on_cores
-from bench.procfs import computed_seconds
+from bench.procfs import busy_seconds, computed_seconds
 
 MISSING = "wrk is not there; on Debian and Ubuntu: apt install wrk"
 JSON = "application/json"
@@ -43,7 +43,8 @@ end
 class Felt:
     """What ``wrk`` saw: answers a second, latencies in seconds, what was no 2xx or no answer; and what it cost.
 
-    ``server`` and ``client`` are processor seconds a request, ``busy`` the cores that both kept busy.
+    ``server`` and ``client`` are processor seconds a request, ``busy`` the cores that both kept busy, ``others`` those
+    that everything else on the machine did.
     """
 
     rate: float
@@ -54,6 +55,7 @@ class Felt:
     server: float = float("nan")
     client: float = float("nan")
     busy: float = float("nan")
+    others: float = float("nan")
 
 
 def require() -> None:
@@ -77,7 +79,7 @@ def script(folder: Path, body: bytes, *, paths: Sequence[str] = ("/predict",), m
 def ask(server: Running, asking: Path, *, connections: int, seconds: int, where: str = FREE) -> Felt:
     """``connections`` that ask without a pause for ``seconds``."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", str(asking)]
-    theirs, mine, start = computed_seconds(server.pid), _children_seconds(), time.perf_counter()
+    all_, theirs, mine, start = busy_seconds(), computed_seconds(server.pid), _children_seconds(), time.perf_counter()
     with on_cores(clients_cores(where)):
         done = subprocess.run(
             [*command, f"http://127.0.0.1:{server.port}"],
@@ -87,7 +89,9 @@ def ask(server: Running, asking: Path, *, connections: int, seconds: int, where:
             timeout=seconds + 120,
         )
     took = time.perf_counter() - start
-    return felt_of(done.stdout, computed_seconds(server.pid) - theirs, _children_seconds() - mine, took)
+    ours = (computed_seconds(server.pid) - theirs, _children_seconds() - mine)
+    others = max(0.0, busy_seconds() - all_ - sum(ours)) / took
+    return replace(felt_of(done.stdout, *ours, took), others=others)
 
 
 def felt_of(said: str, server_seconds: float, client_seconds: float, took: float) -> Felt:

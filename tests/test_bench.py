@@ -144,7 +144,7 @@ def test_aim_is_judged_by_the_ratio_of_its_rounds(rates: list[float], verdict: s
     facts = {**served(), TINY.key("rate", DEFAULT): rates, TINY.key("rate", FLASK_WAITRESS): [10.0, 20.0]}
     row = aims.AIMS[0].verdict(facts)
     assert row[3] == verdict
-    assert "HTTP server 50%" in row[4]
+    assert "HTTP and the rest 90%" in row[4]
 
 
 def test_aim_that_was_not_measured_says_so() -> None:
@@ -161,8 +161,8 @@ def test_aim_that_is_a_bound_from_above_is_reached_on_it() -> None:
 def test_limit_of_one_connection_is_the_wait_between_requests() -> None:
     facts = {key.replace(", 8,", ", 1,"): values for key, values in served().items()}
     facts[replace(TINY, connections=1).key("rate", DEFAULT)] = [10.0]
-    told = limits.verdict(replace(TINY, connections=1), DEFAULT, {"inference": 0.2, "HTTP server": 0.8}, facts)
-    assert told == "HTTP server: one request at a time leaves cores idle in between"
+    told = limits.verdict(replace(TINY, connections=1), DEFAULT, {"inference": 0.2, "JSON in": 0.8}, facts)
+    assert told == "JSON in: one request at a time leaves cores idle in between"
 
 
 def test_report_binds_all_sections_and_plots_are_well_formed() -> None:
@@ -194,6 +194,7 @@ def served() -> Facts:
         TINY.key("server", DEFAULT): [100e-6],
         TINY.key("server", HELLO_WAITRESS): [50e-6],
         TINY.key("busy", DEFAULT): [1.0],
+        TINY.key("others", DEFAULT): [0.0],
         TINY.key("computed", RAW): [5e-6],
         "json, tiny, pinned": [5e-6],
     }
