@@ -7,6 +7,7 @@
 #   make test      every test but the slow ones                       ARGS="-k holder -x"
 #   make soak      the slow ones
 #   make bench     every benchmark, and bench/REPORT.md; under 15 minutes (wants wrk)     ARGS="--only swap"
+#   make bench-env only install what the bench compares with, for the single scripts: python -m bench.NAME
 #   make classroom the classroom's load test against a running daemon
 #   make examples  re-make the example models
 #   make lock      re-make the lock files from pyproject.toml

@@ -5,6 +5,7 @@ import os
 import select
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -87,13 +88,18 @@ def started(
 
 @contextmanager
 def all_started(servers: Mapping[str, AbstractContextManager[Running]]) -> Iterator[dict[str, Running]]:
-    """All of them at a time, since each start takes a second; what starts, is ended with the block."""
+    """All of them at a time, since each start takes a second; what starts is ended with the block.
+
+    What does not start is left out, and told: it is not to cost the others their minutes.
+    """
     with ExitStack() as stack, ThreadPoolExecutor(len(servers)) as threads:
         entering = {name: threads.submit(server.__enter__) for name, server in servers.items()}
-        for name, server in servers.items():
-            if entering[name].exception() is None:
-                stack.push(server.__exit__)
-        yield {name: entered.result() for name, entered in entering.items()}
+        for name, entered in entering.items():
+            if (failure := entered.exception()) is None:
+                stack.push(servers[name].__exit__)
+            else:
+                print(f"{name} is left out: {failure}", file=sys.stderr)
+        yield {name: entered.result() for name, entered in entering.items() if entered.exception() is None}
 
 
 def free_port() -> int:

@@ -21,7 +21,7 @@ from bench.figures import median, ratio
 from bench.models import NAMES, Case, case_of
 from bench.page import Facts, Plot, Section, Table, milliseconds, number, times
 from bench.processes import FREE, PINNED, Running, all_started
-from bench.servers import servers_of
+from bench.servers import BENCH_PYTHON, FASTAPI, servers_of
 
 WARM_SECONDS = 0.4
 MEASURED = ("rate", "p50", "p99", "longest", "failures", "server", "client", "busy", "others")
@@ -62,6 +62,8 @@ def measure(
         f"is requests a second / p50 ms / p99 ms; {failures} answers failed in all. ÷ is the default configuration's "
         "rate over that row's, in the same rounds.",
     ]
+    if not BENCH_PYTHON.exists():
+        section.notes.append(f"{FASTAPI} is left out: `make bench-env` installs it.")
     section.tables = [_table(case, where, section.facts) for case, where in chosen]
     section.tables += binary_bodies.tables(section.facts)
     section.tables.append(limits.table(chosen, section.facts))
