@@ -4,12 +4,12 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
+from typing import Protocol
 
 from daemon.deployer import Deployer
 from daemon.history import Journal
 from daemon.notify import notify
 from daemon.release import Release
-from daemon.server import Server
 from daemon.watcher import Watcher
 from daemon.web.readiness import Readiness
 
@@ -17,6 +17,23 @@ FIRST_DEPLOYS_SECONDS = 10.0
 """How long ``ready`` waits for what lies in the drop directory where nothing served before."""
 MOMENT_SECONDS = 1.0
 """How long it waits for it otherwise; what takes longer is deployed later."""
+
+
+class HttpServer(Protocol):
+    """What serves HTTP on sockets that listen already, whichever front it is. It runs once."""
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """What clients connect to."""
+
+    def run(self) -> bool:
+        """Serve until ``begin_drain``, then drain; whether everything that was begun was answered."""
+
+    def begin_drain(self) -> None:
+        """Have ``run`` take nothing new, answer what was begun and return. For any thread and for signal handlers."""
+
+    def close(self) -> None:
+        """Close what is open, of a server that never ran too."""
 
 
 class Daemon:
@@ -28,7 +45,7 @@ class Daemon:
     def __init__(
         self,
         *,
-        server: Server,
+        server: HttpServer,
         deployer: Deployer,
         watcher: Watcher,
         journal: Journal,

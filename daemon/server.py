@@ -5,7 +5,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from socket import socket
 from wsgiref.types import WSGIApplication
@@ -13,9 +12,9 @@ from wsgiref.types import WSGIApplication
 from daemon.http.drain import STOP_SECONDS, close_overdue, drain
 from daemon.http.front import Front
 from daemon.http.listener import Listener
-from daemon.http.pool import PoolLoad
+from daemon.http.pool import Load
 from daemon.http.pools import Pools
-from daemon.http.sockets import bind, raise_open_files
+from daemon.http.sockets import affordable, bind
 from daemon.http.spool import Spool
 from daemon.http.terms import Terms
 from daemon.http.values import NO_GROUPS, Admission, Grouping, Guard, HttpError, IsQuick, IsSlow, Limits, never_quick
@@ -25,17 +24,6 @@ __all__ = ["Admission", "Guard", "HttpError", "IsSlow", "Limits", "Load", "Serve
 TURN_SECONDS = 1.0
 RETRY_SECONDS = 0.05
 """How often a full server looks whether one of its connections has become idle."""
-FILES_KEPT_BACK = 128
-"""Descriptors that connections may not take: models, journal, logs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """How busy the server was a moment ago."""
-
-    connections: int
-    fast: PoolLoad
-    slow: PoolLoad
 
 
 class Server:
@@ -75,9 +63,7 @@ class Server:
 
     def run(self) -> bool:
         """Serve until ``begin_drain``, then drain; whether everything that was begun was answered."""
-        files = raise_open_files()
-        # A connection takes a descriptor, and its body may take another.
-        self._front.connection_limit = max(1, min(self._limits.connection_limit, (files - FILES_KEPT_BACK) // 2))
+        self._front.connection_limit = affordable(self._limits.connection_limit)
         try:
             self._pools.start()
             self._spool.start()

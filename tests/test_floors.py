@@ -50,7 +50,6 @@ LEANS_ON = {
     ("daemon.assembly", "daemon.spine"),
     ("daemon.assembly", "daemon.http"),
     ("daemon.assembly", "daemon.notify"),
-    ("daemon.lifecycle", "daemon.server"),
     ("daemon.lifecycle", "daemon.notify"),
     ("daemon.server", "daemon.http"),
     ("daemon.watcher", "daemon.watching"),

@@ -31,6 +31,15 @@ class PoolLoad:
     waiting: int
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy a server was a moment ago."""
+
+    connections: int
+    fast: PoolLoad
+    slow: PoolLoad
+
+
 class Pool:
     """Threads ``NAME-0`` … that serve one queue. Thread-safe; whoever starts it stops it.
 

@@ -2,16 +2,34 @@
 
 import logging
 from dataclasses import replace
+from typing import Protocol
 
 from daemon.http.lines import Lines, Member
 from daemon.http.pool import Pool, PoolLoad
-from daemon.http.request import Request
 from daemon.http.values import Grouping, HttpError, IsQuick, IsSlow, Limits
 
 LOG = logging.getLogger("modeldrop.http")
 
 QUICK_BODY_BYTES = 16 << 10
 """What the loop may answer itself is no longer, whoever says that it is quick."""
+
+
+class Asked(Protocol):
+    """What the choice of a thread depends on: a request whose head is known, and the length of its body if it has one.
+
+    ``content_length`` says nothing of a body that comes ``chunked``.
+    """
+
+    @property
+    def command(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def query(self) -> str: ...
+    @property
+    def chunked(self) -> bool: ...
+    @property
+    def content_length(self) -> int: ...
 
 
 class Pools:
@@ -30,7 +48,7 @@ class Pools:
         self.fast.start()
         self.slow.start()
 
-    def is_needless(self, request: Request) -> bool:
+    def is_needless(self, request: Asked) -> bool:
         """Whether a whole ``request`` is better answered by whoever read it: the loop."""
         if request.chunked or request.content_length > QUICK_BODY_BYTES:
             return False
@@ -40,7 +58,7 @@ class Pools:
             LOG.exception("whether a request is quick could not be told")
             return False
 
-    def submit(self, work: Member, request: Request) -> HttpError | None:
+    def submit(self, work: Member, request: Asked) -> HttpError | None:
         """Queue ``work`` where its ``request`` belongs; or return the answer that it gets instead."""
         if self._takes_long(request):
             return self.slow.submit(work)
@@ -63,7 +81,7 @@ class Pools:
             self._ended = self.fast.join(until) & self.slow.join(until)  # both, whatever the first says
         return self._ended
 
-    def _takes_long(self, request: Request) -> bool:
+    def _takes_long(self, request: Asked) -> bool:
         try:
             return self._is_slow(request.command, request.path, request.query)
         except Exception:

@@ -22,6 +22,8 @@ _SO_ATTACH_FILTER = 26  # asm-generic/socket.h; Python does not name it
 
 UNIX = "unix:"
 UNIX_MODE = 0o660
+FILES_KEPT_BACK = 128
+"""Descriptors that connections may not take: models, journal, logs."""
 ENOUGH_FILES = 65536
 """The most descriptors asked for: a hard limit may be a thousand million, and is then no hint."""
 
@@ -78,6 +80,12 @@ def turn_away(sock: socket.socket) -> bool:
     except OSError:
         return False
     return True
+
+
+def affordable(connection_limit: int) -> int:
+    """Return how many of ``connection_limit`` connections there are descriptors for, after asking for more of these."""
+    # A connection takes a descriptor, and its body may take another.
+    return max(1, min(connection_limit, (raise_open_files() - FILES_KEPT_BACK) // 2))
 
 
 def raise_open_files() -> int:
