@@ -38,9 +38,13 @@ class Linger:
             return True
         except OSError:
             return False
+        return size > 0 and self.took(size)
+
+    def took(self, size: int) -> bool:
+        """Count what came; return whether to go on."""
         self._last = time.monotonic()
         self._left_bytes -= size
-        return size > 0 and self._left_bytes > 0
+        return self._left_bytes > 0
 
     def overdue(self, now: float) -> bool:
         """Whether the client had its time; ``now`` is ``time.monotonic()``."""

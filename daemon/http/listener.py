@@ -12,7 +12,7 @@ from waitress import wasyncore
 
 from daemon.http.channel import Channel
 from daemon.http.front import Front
-from daemon.http.sockets import turn_away, url_of
+from daemon.http.sockets import Place, turn_away, url_of
 
 LOG = logging.getLogger("modeldrop.http")
 
@@ -36,7 +36,7 @@ class Listener(wasyncore.dispatcher):
         name = sock.getsockname()
         self.effective_port = name[1] if self._inet else 80  # what WSGI calls SERVER_PORT; a unix socket has none
         self.server_name = front.adj.server_name
-        self._place = None if self._inet else _Place(Path(os.fsdecode(name)))
+        self._place = None if self._inet else Place(Path(os.fsdecode(name)))
         self.paused = False
         """Whether it stopped accepting for want of room."""
         self._told = False
@@ -136,26 +136,6 @@ class Listener(wasyncore.dispatcher):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         Channel(self, sock, _peer(address) if self._inet else ("unix", None))
         return True
-
-
-class _Place:
-    """The name of a unix socket in the file system, and which file it was."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = self._which()
-
-    def unlink(self) -> None:
-        """Remove the name, unless another daemon has put its own socket there since."""
-        if self._file is not None and self._file == self._which():
-            self._path.unlink(missing_ok=True)
-
-    def _which(self) -> tuple[int, int] | None:
-        try:
-            stat = self._path.lstat()
-        except OSError:
-            return None
-        return stat.st_dev, stat.st_ino
 
 
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})

@@ -53,6 +53,26 @@ def close(sock: socket.socket) -> None:
         Path(name).unlink(missing_ok=True)
 
 
+class Place:
+    """The name of a unix socket in the file system, and which file it was."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = self._which()
+
+    def unlink(self) -> None:
+        """Remove the name, unless another daemon has put its own socket there since."""
+        if self._file is not None and self._file == self._which():
+            self._path.unlink(missing_ok=True)
+
+    def _which(self) -> tuple[int, int] | None:
+        try:
+            stat = self._path.lstat()
+        except OSError:
+            return None
+        return stat.st_dev, stat.st_ino
+
+
 def url_of(sock: socket.socket) -> str:
     """Return what a client is told to use: ``http://127.0.0.1:43211``, ``http://[::1]:5000`` or ``unix:PATH``."""
     name: Any = sock.getsockname()

@@ -155,6 +155,8 @@ def refusal_of(error: Any, header_bytes: int) -> HttpError:
 INTERNAL_ERROR = HttpError(
     500, "Internal Server Error", "internal_error", "the request could not be answered: the log says why"
 )
+TIMED_OUT = HttpError(408, "Request Timeout", "request_timeout", "the body came too slowly")
+STOPPED = HttpError(503, "Service Unavailable", "stopped", "the server stopped before it came to this request")
 NOT_STORED = HttpError(507, "Insufficient Storage", "insufficient_storage", "the body could not be stored")
 
 
