@@ -12,6 +12,8 @@ from multiprocessing import forkserver, resource_tracker
 import psutil
 import pytest
 
+from tests.serving_rig import FRONTS, By, Serve
+
 GRACE_SECONDS = 3.0
 """How long a thread or child that is on its way out may take after the test."""
 
@@ -61,3 +63,12 @@ def nothing_left_behind() -> Iterator[None]:
     names += [f"thread {thread.name!r}" for thread in _left_threads(threads)]
     if names:
         pytest.fail("left behind: " + ", ".join(names), pytrace=False)
+
+
+@pytest.fixture(params=FRONTS)
+def serve(request: pytest.FixtureRequest) -> Serve:
+    """``serving``, once by each front; what only one of them can do says so by a mark, with the reason."""
+    for mark in request.node.iter_markers("no_granian"):
+        if request.param == "granian":
+            pytest.skip(mark.args[0])
+    return By(request.param)

@@ -4,13 +4,17 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from daemon.http.values import IsQuick, never_quick
+from daemon.native.server import NativeServer
 from daemon.server import Admission, Guard, IsSlow, Limits, Server, bind
+
+AnyServer = Server | NativeServer
+FRONTS: dict[str, type[Server] | type[NativeServer]] = {"waitress": Server, "granian": NativeServer}
 
 WAIT_SECONDS = 10.0
 MAX_BODY = 1 << 20
@@ -134,7 +138,7 @@ def admit(*_: Any) -> Admission:
 class Running:
     """A server that runs in a thread, its application and its verdict."""
 
-    def __init__(self, server: Server, toy: Toy) -> None:
+    def __init__(self, server: AnyServer, toy: Toy) -> None:
         self.server = server
         self.toy = toy
         self.clean: bool | None = None
@@ -157,6 +161,37 @@ class Running:
         self.clean = self.server.run()
 
 
+class Serve(Protocol):
+    """``serving``, by the front that a test is run with; ``new`` makes a server that does not run yet."""
+
+    front: str
+
+    def new(self, *arguments: Any) -> AnyServer: ...
+
+    def __call__(
+        self,
+        spool_dir: Path,
+        *,
+        limits: Limits | None = None,
+        guard: Guard = ...,
+        is_slow: IsSlow = ...,
+        is_quick: IsQuick = ...,
+        addresses: tuple[str, ...] = ...,
+        app: Any = None,
+    ) -> AbstractContextManager[Running]: ...
+
+
+class By:
+    """Makes servers of one front."""
+
+    def __init__(self, front: str) -> None:
+        self.front = front
+        self.new = FRONTS[front]
+
+    def __call__(self, spool_dir: Path, **more: Any) -> AbstractContextManager[Running]:
+        return serving(spool_dir, front=self.front, **more)
+
+
 @contextmanager
 def serving(
     spool_dir: Path,
@@ -167,10 +202,11 @@ def serving(
     is_quick: IsQuick = never_quick,
     addresses: tuple[str, ...] = ("127.0.0.1:0",),
     app: Any = None,
+    front: str = "waitress",
 ) -> Iterator[Running]:
     """Run a server for the length of a test."""
     toy = Toy()
-    server = Server(app or toy, bind(addresses), limits or Limits(), guard, is_slow, spool_dir, is_quick)
+    server = FRONTS[front](app or toy, bind(addresses), limits or Limits(), guard, is_slow, spool_dir, is_quick)
     running = Running(server, toy)
     running.thread.start()
     try:

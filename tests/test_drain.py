@@ -12,13 +12,13 @@ import pytest
 from daemon.http.poller import Poller
 from daemon.http.sockets import turn_away
 from daemon.server import Limits, Server, bind
-from tests.serving_rig import WAIT_SECONDS, Client, Toy, admit, serving
+from tests.serving_rig import WAIT_SECONDS, Client, Serve, Toy, admit
 
 WAIT = b"GET /wait HTTP/1.1\r\n\r\n"
 
 
-def test_request_in_flight_is_answered_and_its_connection_closed(tmp_path: Path) -> None:
-    with serving(tmp_path) as running, running.client() as client:
+def test_request_in_flight_is_answered_and_its_connection_closed(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path) as running, running.client() as client:
         client.send(WAIT)
         running.toy.wait_entered()
         running.server.begin_drain()
@@ -30,8 +30,8 @@ def test_request_in_flight_is_answered_and_its_connection_closed(tmp_path: Path)
         assert running.drained() is True
 
 
-def test_queued_requests_are_answered(tmp_path: Path) -> None:
-    with serving(tmp_path, limits=Limits(threads=1)) as running:
+def test_queued_requests_are_answered(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path, limits=Limits(threads=1)) as running:
         clients = [running.client().send(WAIT) for _ in range(5)]
         running.toy.wait_entered()
         running.server.begin_drain()
@@ -43,8 +43,9 @@ def test_queued_requests_are_answered(tmp_path: Path) -> None:
             client.sock.close()
 
 
-def test_pipelined_requests_are_all_answered_and_only_the_last_says_close(tmp_path: Path) -> None:
-    with serving(tmp_path) as running, running.client() as client:
+@pytest.mark.no_granian("it does not tell that another request lies in its buffer: the first answer says close")
+def test_pipelined_requests_are_all_answered_and_only_the_last_says_close(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path) as running, running.client() as client:
         client.send(WAIT * 3)
         running.toy.wait_entered()
         running.server.begin_drain()
@@ -54,8 +55,10 @@ def test_pipelined_requests_are_all_answered_and_only_the_last_says_close(tmp_pa
         assert running.drained() is True
 
 
-def test_request_that_comes_over_an_open_connection_just_after_the_signal_is_answered(tmp_path: Path) -> None:
-    with serving(tmp_path, limits=Limits(grace_seconds=5)) as running, running.client() as client:
+def test_request_that_comes_over_an_open_connection_just_after_the_signal_is_answered(
+    serve: Serve, tmp_path: Path
+) -> None:
+    with serve(tmp_path, limits=Limits(grace_seconds=5)) as running, running.client() as client:
         assert client.get("/before").status == 200
         running.server.begin_drain()
         _refused(running.url)
@@ -63,7 +66,7 @@ def test_request_that_comes_over_an_open_connection_just_after_the_signal_is_ans
         assert running.drained() is True
 
 
-def test_connection_that_the_kernel_accepted_is_served(tmp_path: Path) -> None:
+def test_connection_that_the_kernel_accepted_is_served(serve: Serve, tmp_path: Path) -> None:
     toy = Toy()
     server = Server(toy, bind(["127.0.0.1:0"]), Limits(grace_seconds=0), admit, lambda *_: False, tmp_path)
     with Client(server.addresses[0]) as client:  # connected, though the server has never run a turn
@@ -73,8 +76,8 @@ def test_connection_that_the_kernel_accepted_is_served(tmp_path: Path) -> None:
         assert client.reply().body == b"/early"
 
 
-def test_idle_connections_do_not_delay_the_end(tmp_path: Path) -> None:
-    with serving(tmp_path, limits=Limits(drain_seconds=WAIT_SECONDS)) as running:
+def test_idle_connections_do_not_delay_the_end(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path, limits=Limits(drain_seconds=WAIT_SECONDS)) as running:
         idle = [running.client() for _ in range(20)]
         for client in idle[:10]:
             assert client.get("/").status == 200
@@ -87,8 +90,8 @@ def test_idle_connections_do_not_delay_the_end(tmp_path: Path) -> None:
             client.sock.close()
 
 
-def test_request_that_comes_slowly_may_finish(tmp_path: Path) -> None:
-    with serving(tmp_path, limits=Limits(grace_seconds=0)) as running, running.client() as client:
+def test_request_that_comes_slowly_may_finish(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path, limits=Limits(grace_seconds=0)) as running, running.client() as client:
         client.send(b"POST /late HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf")
         with running.client() as other:
             other.get("/")  # so the half has been read
@@ -98,8 +101,8 @@ def test_request_that_comes_slowly_may_finish(tmp_path: Path) -> None:
         assert running.drained() is True
 
 
-def test_request_that_never_ends_is_cut_at_the_deadline(tmp_path: Path) -> None:
-    with serving(tmp_path, limits=Limits(drain_seconds=0.3)) as running, running.client() as client:
+def test_request_that_never_ends_is_cut_at_the_deadline(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path, limits=Limits(drain_seconds=0.3)) as running, running.client() as client:
         client.send(WAIT)
         running.toy.wait_entered()
         began = time.monotonic()
@@ -110,8 +113,8 @@ def test_request_that_never_ends_is_cut_at_the_deadline(tmp_path: Path) -> None:
         running.toy.go.set()  # and the thread that was left behind ends by itself
 
 
-def test_half_a_request_is_cut_at_the_deadline(tmp_path: Path) -> None:
-    with serving(tmp_path, limits=Limits(drain_seconds=0.3)) as running, running.client() as client:
+def test_half_a_request_is_cut_at_the_deadline(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path, limits=Limits(drain_seconds=0.3)) as running, running.client() as client:
         client.send(b"GET / HT")
         with running.client() as other:
             other.get("/")
@@ -120,8 +123,8 @@ def test_half_a_request_is_cut_at_the_deadline(tmp_path: Path) -> None:
         assert client.ended()
 
 
-def test_answer_that_the_client_reads_late_arrives_whole(tmp_path: Path) -> None:
-    with serving(tmp_path) as running, running.client() as client:
+def test_answer_that_the_client_reads_late_arrives_whole(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path) as running, running.client() as client:
         client.send(b"GET /big HTTP/1.1\r\n\r\n")
         running.toy.wait_entered()
         running.server.begin_drain()
@@ -130,8 +133,8 @@ def test_answer_that_the_client_reads_late_arrives_whole(tmp_path: Path) -> None
         assert running.drained() is True
 
 
-def test_work_of_a_client_that_left_counts_as_cut(tmp_path: Path) -> None:
-    with serving(tmp_path, limits=Limits(drain_seconds=0.3)) as running:
+def test_work_of_a_client_that_left_counts_as_cut(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path, limits=Limits(drain_seconds=0.3)) as running:
         with running.client() as client:
             client.send(WAIT)
             running.toy.wait_entered()
@@ -141,9 +144,9 @@ def test_work_of_a_client_that_left_counts_as_cut(tmp_path: Path) -> None:
         running.toy.go.set()
 
 
-def test_many_clients_lose_no_answer_over_a_drain(tmp_path: Path) -> None:
+def test_many_clients_lose_no_answer_over_a_drain(serve: Serve, tmp_path: Path) -> None:
     """Whatever was sent before the server closed its side is answered; a connection that ends between is no loss."""
-    with serving(tmp_path) as running:
+    with serve(tmp_path) as running:
         half_answered: list[object] = []
         asked = threading.Semaphore(0)
 
@@ -171,9 +174,9 @@ def test_many_clients_lose_no_answer_over_a_drain(tmp_path: Path) -> None:
         assert half_answered == []
 
 
-def test_connection_that_could_be_made_is_answered_to_the_last(tmp_path: Path) -> None:
+def test_connection_that_could_be_made_is_answered_to_the_last(serve: Serve, tmp_path: Path) -> None:
     """A client either gets its answer or is refused; it never connects and is then reset."""
-    with serving(tmp_path) as running:
+    with serve(tmp_path) as running:
         lost: list[Exception] = []
         asked = threading.Semaphore(0)
 
@@ -214,7 +217,7 @@ def test_connection_attempts_are_dropped_while_those_that_were_made_are_accepted
 
 
 def test_nobody_can_connect_any_more_when_the_last_are_accepted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late: list[OSError] = []
 
@@ -227,11 +230,12 @@ def test_nobody_can_connect_any_more_when_the_last_are_accepted(
             except OSError as error:
                 late.append(error)
 
-    monkeypatch.setattr("daemon.http.listener.turn_away", turn_away_and_knock)
-    with serving(tmp_path) as running:
+    place = {"waitress": "daemon.http.listener", "granian": "daemon.native.worker"}[serve.front]
+    monkeypatch.setattr(f"{place}.turn_away", turn_away_and_knock)
+    with serve(tmp_path) as running:
         running.server.begin_drain()
         assert running.drained() is True
-    assert [type(error) for error in late] == [TimeoutError]
+    assert {type(error) for error in late} == {TimeoutError}
 
 
 def test_drain_wakes_a_loop_that_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +256,7 @@ def test_poller_that_was_woken_does_not_wait() -> None:
     poller.close()
 
 
-def test_drain_begins_from_a_signal(tmp_path: Path) -> None:
+def test_drain_begins_from_a_signal(serve: Serve, tmp_path: Path) -> None:
     server = Server(Toy(), bind(["127.0.0.1:0"]), Limits(), admit, lambda *_: False, tmp_path)
     before = signal.signal(signal.SIGUSR1, lambda *_: server.begin_drain())
     try:

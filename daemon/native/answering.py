@@ -1,0 +1,70 @@
+"""From a WSGI application to one answer, in two steps. For the thread that serves the request."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from daemon.http.values import HttpError
+
+SERVER = ("server", "modeldrop")
+CLOSE = ("connection", "close")
+
+Headers = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, as granian takes it."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+@dataclass(slots=True)
+class Begun:
+    """What an application said so far. Lives for one request, in one thread at a time."""
+
+    pieces: Iterable[bytes] = ()
+    written: list[bytes] = field(default_factory=list)
+    status: int = 0
+    headers: Headers = field(default_factory=list)
+
+    def start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], None]:
+        """WSGI's ``start_response``: nothing is sent before all is there, so an error may still replace it."""
+        if self.status and exc_info is None:
+            raise AssertionError("start_response was called a second time, without exc_info")
+        number = int(status[:3])
+        if not 200 <= number <= 599:
+            raise ValueError(f"the status is {status!r}, expected one from 200 to 599")
+        self.status, self.headers = number, list(headers)
+        return self.written.append
+
+
+def begin(app: Any, environ: dict[str, Any]) -> Begun:
+    """Call ``app``; raises what it raises."""
+    begun = Begun()
+    begun.pieces = app(environ, begun.start_response)
+    return begun
+
+
+def finish(begun: Begun) -> Answer:
+    """Take all that the application gives; raises what it raises."""
+    pieces = begun.pieces
+    try:
+        body = pieces[0] if isinstance(pieces, list | tuple) and len(pieces) == 1 else b"".join(pieces)
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
+    if not begun.status:
+        raise AssertionError("the application gave an answer without start_response")
+    if begun.written:
+        body = b"".join((*begun.written, body))
+    begun.headers.append(SERVER)
+    return Answer(begun.status, begun.headers, body)
+
+
+def answer_of(error: HttpError) -> Answer:
+    """``error`` as a whole answer."""
+    return Answer(error.status, [("content-type", "application/json"), *error.headers, SERVER], error.body)

@@ -1,0 +1,23 @@
+"""What all connections of one server share on the second front. Entered by every thread that serves."""
+
+from typing import Any
+
+from daemon.http.pools import Pools
+from daemon.http.terms import Terms
+from daemon.native.inflow import Inflows
+
+
+class Desk:
+    """What every request of one server needs. Safe to share between threads: what changes changes in single steps."""
+
+    def __init__(self, app: Any, terms: Terms, pools: Pools) -> None:
+        self.app = app
+        self.terms = terms
+        self.pools = pools
+        self.inflows: Inflows = {}
+        """The bodies that are on their way."""
+        self.open: dict[int, str] = {}
+        """The requests that were not answered yet, by identity: who sent them."""
+        self.met: set[str] = set()
+        """The clients of whom a whole head came."""
+        self.draining = False

@@ -1,0 +1,175 @@
+"""One request and its answer on the second front.
+
+Granian's thread brings a request and its body and answers what is quick; threads of the pools answer the others; the
+main thread gives up on bodies that come too slowly.
+"""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from daemon.errors import HandOver
+from daemon.http.values import (
+    INTERNAL_ERROR,
+    NOT_IMPLEMENTED,
+    NOT_STORED,
+    STOPPED,
+    TIMED_OUT,
+    Admission,
+    HttpError,
+    bad_request,
+    too_large,
+)
+from daemon.native.answering import CLOSE, Answer, Begun, answer_of, begin, finish
+from daemon.native.desk import Desk
+from daemon.native.heads import Head, no_body
+from daemon.native.inflow import Inflow
+
+LOG = logging.getLogger("modeldrop.http")
+
+
+class Exchange:
+    """A request on its way to its answer: arrived, whole, begun, finished. One thread at a time has it.
+
+    For the pools it is what they run and what they choose by.
+    """
+
+    def __init__(self, desk: Desk, base: Mapping[str, Any], head: Head, proto: Any) -> None:
+        self._desk = desk
+        self._base = base
+        self._head = head
+        self._proto = proto
+        self._inflow: Inflow | None = None
+        self._begun: Begun | HttpError = INTERNAL_ERROR
+        self.command, self.path, self.query = head.command, head.path, head.query
+        self.chunked, self.content_length = head.chunked, head.content_length
+
+    def arrive(self) -> None:
+        """Judge the head, then have the body come. For granian's thread."""
+        self._desk.open[id(self)] = self._head.client
+        self._desk.met.add(self._head.client)
+        admission = self._admission()
+        has_body = self.chunked or self.content_length > 0
+        if has_body:
+            limit = admission.max_body_bytes
+            length = None if self.chunked else self.content_length
+            self._inflow = Inflow(
+                self._proto, self._desk.terms, self._desk.inflows, length=length, limit=limit, settled=self._settled
+            )
+        refusal = self._refusal(admission)
+        if refusal is not None:
+            self._refuse(refusal)
+        elif self._inflow is not None:
+            self._inflow.start()
+        else:
+            self._whole()
+
+    def service(self) -> None:
+        """Answer. For a pool's thread."""
+        self.begin()
+        self.finish()
+
+    def begin(self, *, at_once: bool = False) -> None:
+        """Call the application. Raises HandOver, if the answer is wanted ``at_once`` and takes time."""
+        try:
+            body, length = (no_body(), 0) if self._inflow is None else (self._inflow.file(), self._inflow.received)
+        except OSError as error:
+            LOG.error("a request's body could not be stored: %s", error.strerror)
+            self._begun = NOT_STORED
+            return
+        try:
+            self._begun = begin(self._desk.app, self._head.environ(self._base, body, length=length, at_once=at_once))
+        except HandOver:
+            raise
+        except BaseException:  # whatever the application raises, the thread must outlive it
+            self._begun = self._failed()
+
+    def finish(self) -> None:
+        """Take the rest of what the application gives, and send it."""
+        begun = self._begun
+        if isinstance(begun, HttpError):
+            self._send(answer_of(begun))
+            return
+        try:
+            answer = finish(begun)
+        except BaseException:
+            answer = answer_of(self._failed())
+        self._send(answer)
+
+    def discard(self) -> None:
+        """Let go of the request: its connection is cut, and granian alone hears of this answer."""
+        self._send(answer_of(STOPPED))
+
+    def _admission(self) -> Admission:
+        head = self._head
+        try:
+            return self._desk.terms.guard(head.command, head.path, head.query, head.headers, head.peer)
+        except Exception:
+            LOG.exception("the guard failed at %s %s", head.command, ascii(head.path))
+            return Admission(0, INTERNAL_ERROR)
+
+    def _refusal(self, admission: Admission) -> HttpError | None:
+        if not self.command.isupper():
+            return bad_request(f"its method is {self.command!a}, expected one in capitals")
+        if self.chunked and self._head.headers["TRANSFER_ENCODING"].strip().lower() != "chunked":
+            return NOT_IMPLEMENTED
+        if admission.refusal is not None:
+            return admission.refusal
+        if self.content_length > admission.max_body_bytes:
+            return too_large(admission.max_body_bytes, announced=self.content_length)
+        return None
+
+    def _settled(self, error: HttpError | None) -> None:
+        """Go on with a body that is whole, or refuse one that will not be."""
+        if error is None:
+            self._whole()
+        else:
+            self._refuse(error)
+
+    def _refuse(self, error: HttpError) -> None:
+        """Answer what was not taken: the connection ends with that, unless all of it has come."""
+        answer, inflow = answer_of(error), self._inflow
+        if inflow is not None or error.status == HTTPStatus.BAD_REQUEST:
+            answer.headers.append(CLOSE)
+        self._send(answer, keep_inflow=True)
+        if inflow is None:
+            return
+        if error is TIMED_OUT or "EXPECT" in self._head.headers:  # who waits to be asked for its body will not send it
+            inflow.abandon()
+        else:
+            inflow.swallow()
+
+    def _whole(self) -> None:
+        if self._desk.pools.is_needless(self):
+            try:
+                self.begin(at_once=True)
+            except HandOver:
+                pass
+            else:
+                self.finish()
+                return
+        error = self._desk.pools.submit(self, self)
+        if error is not None:
+            self._send(answer_of(error))
+
+    def _send(self, answer: Answer, *, keep_inflow: bool = False) -> None:
+        if self._desk.draining and CLOSE not in answer.headers:
+            answer.headers.append(CLOSE)
+        try:
+            self._proto.response_bytes(answer.status, answer.headers, answer.body)
+        except Exception:
+            LOG.exception("an answer could not be sent to %s %s", self.command, ascii(self.path))
+            failure = answer_of(INTERNAL_ERROR)
+            self._proto.response_bytes(failure.status, failure.headers, failure.body)
+        self._leave(keep_inflow=keep_inflow)
+
+    def _failed(self) -> HttpError:
+        LOG.exception("the application failed at %s %s", self.command, ascii(self.path))
+        return INTERNAL_ERROR
+
+    def _leave(self, *, keep_inflow: bool = False) -> None:
+        self._desk.open.pop(id(self), None)
+        self._proto = None
+        if self._inflow is not None and not keep_inflow:
+            self._inflow.close()

@@ -1,0 +1,102 @@
+"""Who has to go: clients that are silent, slow or in the way of others. For the main thread."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from daemon.http.values import Limits
+from daemon.native.connections import Ages, Connection, ages_of, bytes_wait, connections_of, cut
+from daemon.native.desk import Desk
+from daemon.native.worker import Worker
+
+MANY = 500
+"""With more connections than that, looking at all of them is not done each second."""
+SELDOM_SECONDS = 5.0
+
+
+class Sweep:
+    """Looks at the connections of ``workers`` from outside, and ends those whose clients take too long or sleep.
+
+    A connection with an unanswered request is never its business. Of unix sockets the kernel tells too little: they are
+    left to granian's own clock.
+    """
+
+    def __init__(self, desk: Desk, workers: Sequence[Worker], limits: Limits) -> None:
+        self._desk = desk
+        self._workers = workers
+        self._limits = limits
+        self._begun: dict[str, float] = {}
+        self._next = 0.0
+
+    def count(self) -> int:
+        """How many connections are open."""
+        return len(self._all())
+
+    def look(self, now: float) -> None:
+        """Cut bodies, heads and readers that are too slow; ``now`` is ``time.monotonic()``."""
+        for inflow in list(self._desk.inflows.values()):
+            inflow.look(now)
+        if now < self._next:
+            return
+        connections = self._all()
+        self._next = now + SELDOM_SECONDS if len(connections) > MANY else 0.0
+        self._desk.met.intersection_update({each.client for each in connections} | set(self._desk.open.values()))
+        for connection, ages in self._restful(connections):
+            if ages.silent > self._limits.idle_seconds or self._drips(connection.client, ages, now):
+                cut(connection)
+
+    def evict(self, most: int) -> None:
+        """Close up to ``most`` of the connections that were idle longest."""
+        idle = sorted(self._restful(self._all()), key=lambda each: (-each[1].silent, each[0].inode))
+        for connection, _ in idle[:most]:
+            if not bytes_wait(connection):
+                cut(connection)
+
+    def is_quiet(self) -> bool:
+        """Whether no client is in the middle of sending something."""
+        return not any(
+            self._sends(connection.client, ages) or bytes_wait(connection)
+            for connection, ages in self._restful(self._all())
+        )
+
+    def cut_all(self) -> None:
+        """End every connection."""
+        for connection in self._all():
+            cut(connection)
+
+    def _all(self) -> list[Connection]:
+        return connections_of([worker.address for worker in self._workers])
+
+    def _restful(self, connections: Sequence[Connection]) -> list[tuple[Connection, Ages]]:
+        """The TCP connections without an unanswered request, with their ages."""
+        aged = [(connection, ages_of(connection)) for connection in connections]
+        busy = {
+            _plain(client) for client in self._desk.open.values()
+        }  # looked at after the ages: it may have become so
+        return [(each, ages) for each, ages in aged if ages is not None and _plain(each.client) not in busy]
+
+    def _drips(self, client: str, ages: Ages, now: float) -> bool:
+        """Whether the head of a request has been coming for too long."""
+        if not self._sends(client, ages):
+            self._begun.pop(client, None)
+            return False
+        return now - self._begun.setdefault(client, now) > self._limits.header_seconds
+
+    def _sends(self, client: str, ages: Ages) -> bool:
+        """Whether a request has begun to come: of a client that was answered, if it sent since."""
+        return ages.received < ages.sent if client in self._desk.met else ages.bytes_received > 0
+
+
+def _plain(client: str) -> str:
+    """Without the scope of a link-local address, which granian and Python write differently."""
+    host, percent, rest = client.partition("%")
+    return host + rest[rest.index("]") :] if percent else client
+
+
+def until_true(true: Callable[[], bool], until: float, rest: Callable[[float], None], step_seconds: float) -> bool:
+    """Wait, by ``rest``, until ``true``, but no longer than ``until`` (monotonic); what it came to."""
+    while not true():
+        left = until - time.monotonic()
+        if left <= 0:
+            return False
+        rest(min(left, step_seconds))
+    return True
