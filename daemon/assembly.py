@@ -5,6 +5,8 @@ The threads of the daemon, and what each alone may touch:
 | thread     | started by      | alone may touch                                                        |
 |------------|-----------------|------------------------------------------------------------------------|
 | main       | the interpreter | the server's loop: sockets, parsing, quick predictions; signals        |
+|            |                 | (with the front granian: the clock, and signals)                       |
+| granian's  | server          | sockets and parsing, without the GIL; by another, quick predictions    |
 | request-N  | server          | one request each: lease, decode, run, encode                           |
 | slow-N     | server          | one request each, of those that may wait: deploys, uploads, long polls |
 | spool      | server          | the files that long bodies are spooled to                              |
@@ -21,7 +23,7 @@ the trials' warm parent, and what it forks for each trial.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from http import HTTPStatus
@@ -37,8 +39,10 @@ from daemon.holder import ModelHolder
 from daemon.http.sockets import close as close_socket
 from daemon.intake.named import NamedFiles
 from daemon.intake.statelock import StateLock
-from daemon.lifecycle import Daemon
+from daemon.lifecycle import Daemon, HttpServer
 from daemon.log import log_event
+from daemon.native.installed import WANTED
+from daemon.native.installed import why_not as granian_missing
 from daemon.release import Event
 from daemon.runtime import check_providers
 from daemon.server import Admission, HttpError, Limits, Server, bind
@@ -65,6 +69,7 @@ WAITING_CLIENTS = 8
 def check(settings: Settings) -> None:
     """Raises ConfigError for a setting that is wrong on this machine, though its form is right."""
     check_providers(engine_options(settings).providers)
+    _check_front(settings.server.front)
     state_dir, drop_dir = (
         settings.place(settings.state_dir).resolve(),
         settings.place(settings.watch.drop_dir).resolve(),
@@ -72,6 +77,15 @@ def check(settings: Settings) -> None:
     if state_dir.is_relative_to(drop_dir) or drop_dir.is_relative_to(state_dir):
         raise ConfigError(
             f"watch.drop_dir and state_dir: found {drop_dir} and {state_dir}, expected folders apart from each other"
+        )
+
+
+def _check_front(front: str) -> None:
+    why_not = granian_missing() if front == "granian" else None
+    if why_not is not None:
+        raise ConfigError(
+            f"server.front: found granian, {why_not}; expected granian {WANTED}x: "
+            "run `make fast`, or pip install 'modeldrop[fast]'"
         )
 
 
@@ -127,7 +141,8 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
     )
     guard = partial(_guard, tokens, limits)
     quick = partial(is_quick, predictor, settings.default_model)
-    server = Server(
+    make = _front(settings.server.front)
+    server = make(
         app,
         sockets,
         _server_limits(settings),
@@ -141,6 +156,15 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
     return Daemon(
         server=server, deployer=deployer, watcher=watcher, journal=journal, readiness=readiness, undo=undo.pop_all()
     )
+
+
+def _front(front: str) -> Callable[..., HttpServer]:
+    """What makes the server; granian is imported only where it is asked for."""
+    if front == "granian":
+        from daemon.native.server import NativeServer
+
+        return NativeServer
+    return Server
 
 
 def _make_folder(folder: Path, setting: str) -> None:

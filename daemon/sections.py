@@ -37,6 +37,7 @@ class ServerSection(Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 5000
     listen: tuple[str, ...] = ()
+    front: Literal["waitress", "granian"] = "waitress"
     threads: Annotated[int, Field(ge=1, le=1024)] = 8
     max_body_mb: Positive = 64
     max_upload_mb: Positive = 2048

@@ -13,6 +13,7 @@ _OFF = logging.CRITICAL + 1
 _LIBRARY_LEVELS = {
     "waitress": logging.WARNING,
     "waitress.queue": _OFF,  # a line for each request that waits for a thread; the metrics have the depth
+    "_granian": logging.WARNING,
     "watchdog": logging.WARNING,  # at DEBUG a line for each file event
 }
 
