@@ -55,7 +55,13 @@ class Exchange:
             limit = admission.max_body_bytes
             length = None if self.chunked else self.content_length
             self._inflow = Inflow(
-                self._proto, self._desk.terms, self._desk.inflows, length=length, limit=limit, settled=self._settled
+                self._proto,
+                self._head.client,
+                self._desk.terms,
+                self._desk.inflows,
+                length=length,
+                limit=limit,
+                settled=self._settled,
             )
         refusal = self._refusal(admission)
         if refusal is not None:

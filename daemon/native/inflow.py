@@ -33,9 +33,18 @@ class Inflow:
     """
 
     def __init__(
-        self, proto: Any, terms: Terms, inflows: Inflows, *, length: int | None, limit: int, settled: Settled
+        self,
+        proto: Any,
+        client: str,
+        terms: Terms,
+        inflows: Inflows,
+        *,
+        length: int | None,
+        limit: int,
+        settled: Settled,
     ) -> None:
         self._proto = proto
+        self.client = client
         self._terms = terms
         self._inflows = inflows
         self._length = length

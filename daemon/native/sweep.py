@@ -37,9 +37,10 @@ class Sweep:
             inflow.look(now)
         if now < self._next:
             return
+        known = set(self._desk.met)  # before the look: who comes during it stays known
         connections = self._all()
         self._next = now + SELDOM_SECONDS if len(connections) > MANY else 0.0
-        self._desk.met.intersection_update({each.client for each in connections} | set(self._desk.open.values()))
+        self._desk.met.difference_update(known - {each.client for each in connections})
         for connection, ages in self._restful(connections):
             if ages.silent > self._limits.idle_seconds or self._drips(connection.client, ages, now):
                 cut(connection)
