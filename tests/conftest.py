@@ -12,7 +12,7 @@ from multiprocessing import forkserver, resource_tracker
 import psutil
 import pytest
 
-from tests.serving_rig import FRONTS, By, Serve
+from tests.serving_rig import FRONTS, By, Serve, skip_where_granian_differs
 
 GRACE_SECONDS = 3.0
 """How long a thread or child that is on its way out may take after the test."""
@@ -68,7 +68,5 @@ def nothing_left_behind() -> Iterator[None]:
 @pytest.fixture(params=FRONTS)
 def serve(request: pytest.FixtureRequest) -> Serve:
     """``serving``, once by each front; what only one of them can do says so by a mark, with the reason."""
-    for mark in request.node.iter_markers("no_granian"):
-        if request.param == "granian":
-            pytest.skip(mark.args[0])
+    skip_where_granian_differs(request.node, request.param)
     return By(request.param)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytest
+
 from daemon.http.values import IsQuick, never_quick
 from daemon.native.server import NativeServer
 from daemon.server import Admission, Guard, IsSlow, Limits, Server, bind
@@ -179,6 +181,13 @@ class Serve(Protocol):
         addresses: tuple[str, ...] = ...,
         app: Any = None,
     ) -> AbstractContextManager[Running]: ...
+
+
+def skip_where_granian_differs(node: pytest.Item, front: str) -> None:
+    """Skip a test of the granian front that is marked with what this does otherwise; say what."""
+    for mark in node.iter_markers("no_granian"):
+        if front == "granian":
+            pytest.skip(mark.args[0])
 
 
 class By:

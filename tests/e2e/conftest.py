@@ -11,19 +11,38 @@ import pytest
 from tests.e2e.arrivals import Spot
 from tests.e2e.rig import Rig
 from tests.e2e.siege import ALLOWED, Siege, besieged
+from tests.serving_rig import FRONTS, skip_where_granian_differs
 
 NewRig = Callable[..., Rig]
 
 _SPOTS = itertools.count(1)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests that are marked so by both fronts."""
+    if "front" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_fronts"):
+        metafunc.parametrize("front", FRONTS, scope="module")
+
+
+@pytest.fixture(scope="module")
+def front() -> str:
+    """What serves HTTP; a fixture that makes a ``Rig`` asks for it, so that it is made anew for each front."""
+    return "waitress"
+
+
+@pytest.fixture(autouse=True)
+def differences(request: pytest.FixtureRequest, front: str) -> None:
+    """Skip what is marked with a reason why the front that runs cannot do it."""
+    skip_where_granian_differs(request.node, front)
+
+
 @pytest.fixture
-def new_rig(tmp_path: Path) -> Iterator[NewRig]:
+def new_rig(tmp_path: Path, front: str) -> Iterator[NewRig]:
     """Makes rigs in folders of their own; keyword arguments are sections of the config file."""
     rigs: list[Rig] = []
 
     def make(name: str = "rig", *, environment: dict[str, str] | None = None, **settings: Any) -> Rig:
-        rigs.append(Rig(tmp_path / name, settings, environment or {}))
+        rigs.append(Rig(tmp_path / name, settings, environment or {}, front=front))
         return rigs[-1]
 
     yield make

@@ -46,6 +46,7 @@ class Rig:
     environment: dict[str, str] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
     port: int = 0
+    front: str = "waitress"
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +81,7 @@ class Rig:
 
     def write_config(self) -> Path:
         settings: dict[str, Any] = {
-            "server": {"port": 0},
+            "server": {"port": 0, "front": self.front},
             "watch": {"rescan_seconds": 0.5, "settle_ms": 100, "incomplete_seconds": 2},
         }
         for section, values in self.settings.items():

@@ -12,13 +12,15 @@ from tests.e2e.conftest import NewRig
 from tests.e2e.rig import Answer, Rig
 from tests.onnx_models import constant_model
 
+pytestmark = pytest.mark.both_fronts
+
 _numbers = count(1)
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def shared(tmp_path_factory: pytest.TempPathFactory, front: str) -> Iterator[Rig]:
     """A daemon for all tests of this module, with two allowed folders; each test deploys a model of its own name."""
-    rig = Rig(tmp_path_factory.mktemp("deploying"), {"deploy": {"allowed_dirs": ["first", "second"]}})
+    rig = Rig(tmp_path_factory.mktemp("deploying"), {"deploy": {"allowed_dirs": ["first", "second"]}}, front=front)
     for name in ("first", "second", "outside"):
         (rig.folder / name).mkdir()
     rig.start()
@@ -230,9 +232,11 @@ def test_own_origin_and_no_content_type_are_taken(shared: Rig) -> None:
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def guarded(tmp_path_factory: pytest.TempPathFactory, front: str) -> Iterator[Rig]:
     """A daemon with both tokens set, and a model that serves."""
-    rig = Rig(tmp_path_factory.mktemp("guarded"), {"auth": {"admin_token": "boss", "predict_token": "guest"}})
+    rig = Rig(
+        tmp_path_factory.mktemp("guarded"), {"auth": {"admin_token": "boss", "predict_token": "guest"}}, front=front
+    )
     constant_model(rig.drop / "a.onnx", 1.0)
     rig.start()
     yield rig

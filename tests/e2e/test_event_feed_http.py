@@ -13,6 +13,8 @@ from tests.e2e.rig import Rig
 from tests.e2e.waiting import eventually
 from tests.onnx_models import constant_model
 
+pytestmark = pytest.mark.both_fronts
+
 CONNECTIONS = 300
 
 

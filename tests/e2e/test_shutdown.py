@@ -21,6 +21,8 @@ from tests.e2e.rig import Answer, Rig
 from tests.e2e.waiting import eventually
 from tests.onnx_models import chain, constant_model, counted_loop
 
+pytestmark = pytest.mark.both_fronts
+
 FOREVER = 10**12
 """Rounds of ``counted_loop`` that nobody waits for."""
 

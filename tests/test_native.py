@@ -1,0 +1,340 @@
+"""The granian front where it goes its own way: bodies in pieces, what the kernel tells, and its end."""
+
+import contextlib
+import http.client
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon import assembly
+from daemon.config import load
+from daemon.errors import ConfigError
+from daemon.http.sockets import bind
+from daemon.http.values import Admission, Limits
+from daemon.native.answering import begin, finish
+from daemon.native.connections import Connection, ages_of, backlog_of, bytes_wait, connections_of, cut
+from daemon.native.heads import Head, base_environ, headers_of, wsgi_path
+from daemon.native.installed import why_not
+from tests.serving_rig import MAX_BODY, WAIT_SECONDS, Running, serving
+
+ROOT = Path(__file__).resolve().parent.parent
+CHUNKED = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    with serving(tmp_path, front="granian") as running:
+        yield running
+
+
+class Fields:
+    """What granian gives as the fields of a head; a value that it keeps to itself is None."""
+
+    def __init__(self, *fields: tuple[str, str | None]) -> None:
+        self._fields = fields
+
+    def items(self) -> list[tuple[str, str]]:
+        return [(name, value) for name, value in self._fields if value is not None]
+
+    def keys(self) -> list[str]:
+        return list(dict.fromkeys(name for name, _ in self._fields))
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+
+class Scope:
+    method, path, query_string, http_version = "PUT", "//a/é", "b=c", "1.1"
+
+    def __init__(self, *fields: tuple[str, str | None]) -> None:
+        self.headers = Fields(*fields)
+
+
+# heads
+
+
+def test_fields_have_the_names_of_wsgi_and_repeated_ones_are_joined() -> None:
+    assert headers_of(Fields(("x-a", "1"), ("accept", "b"), ("x-a", "2"))) == {"X_A": "1, 2", "ACCEPT": "b"}
+
+
+def test_field_whose_name_could_pass_for_another_is_left_out() -> None:
+    assert headers_of(Fields(("x_forwarded_for", "1.2.3.4"), ("host", "h"))) == {"HOST": "h"}
+
+
+def test_field_that_cannot_be_read_is_there_and_satisfies_nobody() -> None:
+    assert headers_of(Fields(("origin", None), ("host", "h"))) == {"HOST": "h", "ORIGIN": "?"}
+
+
+@pytest.mark.parametrize(("given", "seen"), [("/a", "/a"), ("///a//b", "/a//b"), ("*", "*"), ("/é", "/Ã©")])
+def test_path_is_as_wsgi_wants_it(given: str, seen: str) -> None:
+    assert wsgi_path(given) == seen
+
+
+def test_environment_has_what_applications_ask_for() -> None:
+    head = Head(Scope(("content-type", "a/b"), ("transfer-encoding", "chunked"), ("host", "h")), "[::ffff:1.2.3.4]:56")
+    environ = head.environ(base_environ(80), None, length=7, at_once=False)
+    assert (environ["REMOTE_ADDR"], environ["REMOTE_PORT"]) == ("1.2.3.4", "56")
+    assert (environ["PATH_INFO"], environ["QUERY_STRING"], environ["REQUEST_METHOD"]) == ("/a/Ã©", "b=c", "PUT")
+    assert (environ["CONTENT_TYPE"], environ["CONTENT_LENGTH"], environ["HTTP_HOST"]) == ("a/b", "7", "h")
+    assert "HTTP_TRANSFER_ENCODING" not in environ
+
+
+@pytest.mark.parametrize(("client", "peer"), [("1.2.3.4:5", "1.2.3.4"), ("[::1]:5", "::1"), ("", "unix")])
+def test_peer_is_an_address_or_unix(client: str, peer: str) -> None:
+    assert Head(Scope(), client).peer == peer
+
+
+# answers
+
+
+def test_application_may_write_and_is_closed() -> None:
+    class Pieces(list[bytes]):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    pieces = Pieces([b"c", b"d"])
+
+    def app(_environ: Any, start_response: Any) -> Any:
+        start_response("201 Created", [("a", "b")])(b"ab")
+        return pieces
+
+    answer = finish(begin(app, {}))
+    assert (answer.status, answer.body, answer.headers[0]) == (201, b"abcd", ("a", "b"))
+    assert pieces.closed
+
+
+@pytest.mark.parametrize("status", ["99 Low", "1000 High", "abc"])
+def test_status_that_would_end_the_process_is_refused(status: str) -> None:
+    with pytest.raises(ValueError):
+        begin(lambda _environ, start_response: start_response(status, []), {})
+
+
+def test_answer_without_start_response_is_an_error() -> None:
+    with pytest.raises(AssertionError, match="without start_response"):
+        finish(begin(lambda *_: [b""], {}))
+
+
+def test_exception_halfway_through_an_answer_is_a_500(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    with running.client() as client:
+        assert client.get("/half").json["code"] == "internal_error"
+        assert client.get("/next").status == 200
+    assert [record.exc_info is not None for record in caplog.records if record.levelno >= logging.WARNING] == [True]
+
+
+# bodies
+
+
+def test_chunked_body_is_refused_where_its_bytes_pass_the_limit(running: Running) -> None:
+    with running.client() as client:
+        size = MAX_BODY + 1
+        client.send(CHUNKED + b"%x\r\n" % size + bytes(size) + b"\r\n0\r\n\r\n")
+        reply = client.reply()
+        assert (reply.status, reply.json["code"], reply.headers["connection"]) == (413, "too_large", "close")
+        assert client.ended()
+    assert running.toy.seen == []
+
+
+@pytest.mark.parametrize("rest", [b"5\r\nab", b"zz\r\n", b"0\r\nX-Trailer: a\r\n\r\n"])
+def test_chunked_body_that_may_be_cut_short_is_not_served(running: Running, rest: bytes) -> None:
+    with running.client() as client:
+        client.send(CHUNKED + b"3\r\nabc\r\n" + rest)
+        client.sock.shutdown(socket.SHUT_WR)
+        with pytest.raises((EOFError, AssertionError)):  # a 400, or the end
+            assert client.reply().status == 200
+    assert running.toy.seen == []
+
+
+def test_announced_body_that_is_cut_short_is_not_served(running: Running) -> None:
+    with running.client() as client:
+        client.send(b"POST /x HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc")
+    with running.client() as client:
+        assert client.get("/after").status == 200
+    assert running.toy.seen == ["/after"]
+
+
+def test_long_body_comes_no_faster_than_the_disk_takes_it(tmp_path: Path) -> None:
+    """The client of a disk that stands still can send what buffers hold, and no more."""
+    size = 64 << 20
+    disk = threading.Event()
+
+    def stand_still() -> None:
+        disk.wait(WAIT_SECONDS)
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        length = sum(len(piece) for piece in iter(lambda: environ["wsgi.input"].read(1 << 20), b""))
+        start_response("200 OK", [])
+        return [str(length).encode()]
+
+    with serving(tmp_path, front="granian", app=app, guard=lambda *_: Admission(size)) as running:
+        with running.client() as client:
+            client.send(b"POST /x HTTP/1.1\r\nContent-Length: 0\r\n\r\n").reply()  # so the spool's thread runs
+            running.server._spool.submit(stand_still)
+            client.send(b"POST /x HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % size)
+            sent = _send_until_stuck(client.sock, size)
+            assert sent < size // 2
+            disk.set()
+            client.send(bytes(size - sent))
+            assert client.reply().body == str(size).encode()
+
+
+def _send_until_stuck(sock: socket.socket, most: int) -> int:
+    sent = 0
+    sock.settimeout(0.5)
+    with contextlib.suppress(TimeoutError):
+        while sent < most:
+            sent += sock.send(bytes(1 << 20))
+    sock.settimeout(WAIT_SECONDS)
+    return sent
+
+
+# what the kernel tells
+
+
+def test_kernel_tells_of_a_connection_until_it_is_cut() -> None:
+    [listener] = bind(["127.0.0.1:0"])
+    with listener, socket.create_connection(listener.getsockname()) as client:
+        name = listener.getsockname()
+        assert (connections_of([name]), backlog_of(listener)) == ([], 1)
+        with listener.accept()[0]:
+            [connection] = connections_of([name])
+            assert connection.client == "{}:{}".format(*client.getsockname())
+            assert not bytes_wait(connection)
+            client.sendall(b"abc")
+            assert bytes_wait(connection)
+            ages = ages_of(connection)
+            assert ages is not None
+            assert ages.bytes_received == 3
+            cut(connection)
+            assert client.recv(1) == b""
+        assert ages_of(connection) is None  # its number may be another's by now
+
+
+def test_connections_to_every_address_are_found() -> None:
+    [listener] = bind(["0.0.0.0:0"])
+    port = listener.getsockname()[1]
+    with listener, socket.create_connection(("127.0.0.1", port)), listener.accept()[0]:
+        assert len(connections_of([listener.getsockname()])) == 1
+
+
+def test_client_of_a_unix_socket_may_have_any_name(tmp_path: Path) -> None:
+    place = tmp_path / "http.sock"
+    with serving(tmp_path, front="granian", addresses=(f"unix:{place}",)), socket.socket(socket.AF_UNIX) as client:
+        client.bind(os.fsencode(tmp_path) + b"/\xff")
+        client.settimeout(WAIT_SECONDS)
+        client.connect(str(place))
+        client.sendall(b"GET /a HTTP/1.1\r\nConnection: close\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+# the end
+
+
+def native_threads() -> set[str]:
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return {name for name in names if name.startswith("http-")}
+
+
+def test_threads_of_granian_end_with_the_server(tmp_path: Path) -> None:
+    with serving(tmp_path, front="granian") as running, running.client() as client:
+        assert client.get("/").status == 200
+        assert native_threads()
+    assert native_threads() == set()
+
+
+def test_server_without_time_to_drain_ends_well_when_nothing_runs(tmp_path: Path) -> None:
+    with serving(tmp_path, front="granian", limits=Limits(drain_seconds=0)) as running, running.client() as client:
+        assert client.get("/").status == 200
+        running.server.begin_drain()
+        assert running.drained() is True
+
+
+def test_head_that_is_on_its_way_is_waited_for_by_the_drain(tmp_path: Path) -> None:
+    with serving(tmp_path, front="granian", limits=Limits(grace_seconds=0)) as running, running.client() as client:
+        assert client.get("/before").status == 200
+        [connection] = connections_of([client.sock.getpeername()])
+        _until(lambda: _seconds_since_answer(connection) > 0.02)  # the kernel counts in ticks
+        client.send(b"GET /late HTTP/1.1\r\n")
+        _until(lambda: not bytes_wait(connection))
+        running.server.begin_drain()
+        _until(lambda: _refused(running.url))
+        assert client.send(b"Host: x\r\n\r\n").reply().body == b"/late"
+        assert running.drained() is True
+
+
+def _seconds_since_answer(connection: Connection) -> float:
+    ages = ages_of(connection)
+    assert ages is not None
+    return ages.sent
+
+
+def _refused(url: str) -> bool:
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=0.2).close()
+    except OSError:
+        return True
+    return False
+
+
+def _until(true: Any) -> None:
+    never = threading.Event()
+    for _ in range(int(WAIT_SECONDS / 0.01)):
+        if true():
+            return
+        never.wait(0.01)
+    pytest.fail("it did not come true in time")
+
+
+# the setting
+
+
+def test_granian_serves_where_the_setting_asks_for_it(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("server: {port: 0, front: granian}")
+    daemon = assembly.assemble(load(tmp_path / "config.yaml"))
+    ready = threading.Event()
+    thread = threading.Thread(target=daemon.serve, args=(ready.set,))
+    thread.start()
+    assert ready.wait(WAIT_SECONDS)
+    with closing(http.client.HTTPConnection(daemon.addresses[0].removeprefix("http://"), timeout=10)) as connection:
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+    daemon.stop()
+    thread.join(WAIT_SECONDS)
+    assert daemon.close()
+
+
+@pytest.mark.parametrize(("version", "said"), [(None, "not installed"), ("3.0.0", "version 3.0.0 is installed")])
+def test_missing_granian_is_one_line_that_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str | None, said: str
+) -> None:
+    def found(_name: str) -> str:
+        if version is None:
+            raise metadata.PackageNotFoundError
+        return version
+
+    monkeypatch.setattr(metadata, "version", found)
+    (tmp_path / "config.yaml").write_text("server: {front: granian}")
+    with pytest.raises(ConfigError, match=rf"^server\.front: found granian, .*{said}.*make fast.*modeldrop\[fast\]"):
+        assembly.check(load(tmp_path / "config.yaml"))
+
+
+def test_granian_is_not_imported_unless_it_is_asked_for() -> None:
+    code = "import sys, daemon.running; sys.exit(sorted({'granian', 'daemon.native.worker'} & sys.modules.keys()) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_granian_that_is_installed_is_one_whose_insides_are_known() -> None:
+    assert why_not() is None
