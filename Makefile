@@ -3,6 +3,7 @@
 #
 #   make run       install what the daemon needs, then start it       ARGS="--config other.yaml"
 #   make env       only install what the daemon needs
+#   make fast      also install what `server.front: granian` needs
 #   make check     ruff, ruff format, mypy
 #   make test      every test but the slow ones                       ARGS="-k holder -x"
 #   make soak      the slow ones
@@ -19,6 +20,7 @@ ARGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 RUN := $(VENV)/.installed-run
+FAST := $(VENV)/.installed-fast
 DEV := $(VENV)/.installed-dev
 BENCH_VENV := .venv-bench
 BENCH := $(BENCH_VENV)/.installed
@@ -28,12 +30,14 @@ export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := run
 .DELETE_ON_ERROR:
-.PHONY: run env check test soak bench bench-env classroom examples lock venv clean
+.PHONY: run env fast check test soak bench bench-env classroom examples lock venv clean
 
 run: $(RUN)
 	@exec $(PY) run_daemon.py $(ARGS)
 
 env: $(RUN)
+
+fast: $(FAST)
 
 check: $(DEV)
 	$(PY) -m ruff check .
@@ -78,11 +82,16 @@ $(RUN): requirements-run.lock $(PY)
 	@$(PY) $(PIP_INSTALL) -r requirements-run.lock
 	@touch $@
 
-# The dev lock holds everything that the run lock does, in the same versions.
+$(FAST): requirements-fast.lock $(PY)
+	@echo "installing what the daemon needs and granian into $(VENV) (once)"
+	@$(PY) $(PIP_INSTALL) -r requirements-fast.lock
+	@touch $@ $(RUN)
+
+# The dev lock holds everything that the other two do, in the same versions.
 $(DEV): requirements.lock $(PY)
 	@echo "installing what development needs into $(VENV) (once)"
 	@$(PY) $(PIP_INSTALL) -r requirements.lock
-	@touch $@ $(RUN)
+	@touch $@ $(RUN) $(FAST)
 
 # What is measured beside the daemon has an environment of its own: the product never installs it.
 $(BENCH): bench/requirements.lock $(PY)
@@ -103,6 +112,7 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
 	$(COMPILE) --extra dev --output-file requirements.lock pyproject.toml
 	$(COMPILE) --constraint requirements.lock --output-file requirements-run.lock pyproject.toml
+	$(COMPILE) --constraint requirements.lock --extra fast --output-file requirements-fast.lock pyproject.toml
 	$(COMPILE) --constraint requirements.lock --output-file bench/requirements.lock bench/requirements.in
 	rm -rf .venv-lock
 

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 RUNTIME = [Requirement(line) for line in PYPROJECT["project"]["dependencies"]]
 DEV = [Requirement(line) for line in PYPROJECT["project"]["optional-dependencies"]["dev"]]
-LOCKS = ("requirements.lock", "requirements-run.lock")
+FAST = [Requirement(line) for line in PYPROJECT["project"]["optional-dependencies"]["fast"]]
+LOCKS = ("requirements.lock", "requirements-run.lock", "requirements-fast.lock")
 PIN = re.compile(r"(?P<name>[a-z0-9][a-z0-9-]*)==(?P<version>[0-9][0-9a-z.]*) \\")
 DISTRIBUTIONS = {"simdjson": "pysimdjson", "pydantic_core": "pydantic", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 """The distribution that brings each import that is not named like it; pydantic pins its core exactly."""
@@ -74,7 +75,14 @@ def test_lock_pins_exactly_and_by_hash(lock: str) -> None:
         assert not (PIN.fullmatch(before) and PIN.fullmatch(line)), f"{before} has no hash"
 
 
-@pytest.mark.parametrize(("lock", "wanted"), [("requirements.lock", RUNTIME + DEV), ("requirements-run.lock", RUNTIME)])
+@pytest.mark.parametrize(
+    ("lock", "wanted"),
+    [
+        ("requirements.lock", RUNTIME + FAST + DEV),
+        ("requirements-run.lock", RUNTIME),
+        ("requirements-fast.lock", RUNTIME + FAST),
+    ],
+)
 def test_lock_holds_every_requirement_within_its_bounds(lock: str, wanted: list[Requirement]) -> None:
     pins = pins_of(lock)
     for requirement in wanted:
@@ -83,17 +91,22 @@ def test_lock_holds_every_requirement_within_its_bounds(lock: str, wanted: list[
         assert version in requirement.specifier, f"{lock} has {requirement.name} {version}"
 
 
-def test_run_lock_is_a_part_of_the_dev_lock() -> None:
-    assert pins_of("requirements-run.lock").items() < pins_of("requirements.lock").items()
+def test_run_lock_is_a_part_of_the_fast_lock_and_this_of_the_dev_lock() -> None:
+    run, fast, dev = (
+        pins_of(lock).items() for lock in ("requirements-run.lock", "requirements-fast.lock", "requirements.lock")
+    )
+    assert run < fast < dev
 
 
-def test_every_requirement_has_a_lower_bound() -> None:
-    for requirement in RUNTIME + DEV:
-        assert ">=" in [bound.operator for bound in requirement.specifier], str(requirement)
+def test_every_requirement_has_a_lower_bound_and_only_granian_an_upper_one() -> None:
+    for requirement in RUNTIME + FAST + DEV:
+        operators = sorted(bound.operator for bound in requirement.specifier)
+        assert operators == (["<", ">="] if requirement.name == "granian" else [">="]), str(requirement)
 
 
 def test_daemon_imports_only_what_running_it_installs() -> None:
-    files = [*(ROOT / "daemon").rglob("*.py"), *ROOT.glob("run_daemon.py")]
+    native = set((ROOT / "daemon" / "native").rglob("*.py"))  # which nothing imports unless it is asked for
+    files = [*(set((ROOT / "daemon").rglob("*.py")) - native), *ROOT.glob("run_daemon.py")]
     allowed = {canonicalize_name(requirement.name) for requirement in RUNTIME}
     assert {name for name in imported_by(files) if distribution_of(name) not in allowed} == set()
 
