@@ -82,7 +82,7 @@ def test_path_is_as_wsgi_wants_it(given: str, seen: str) -> None:
 
 def test_environment_has_what_applications_ask_for() -> None:
     head = Head(Scope(("content-type", "a/b"), ("transfer-encoding", "chunked"), ("host", "h")), "[::ffff:1.2.3.4]:56")
-    environ = head.environ(base_environ(80), None, length=7, at_once=False)
+    environ = head.environ(base_environ(80), None, length=7)
     assert (environ["REMOTE_ADDR"], environ["REMOTE_PORT"]) == ("1.2.3.4", "56")
     assert (environ["PATH_INFO"], environ["QUERY_STRING"], environ["REQUEST_METHOD"]) == ("/a/Ã©", "b=c", "PUT")
     assert (environ["CONTENT_TYPE"], environ["CONTENT_LENGTH"], environ["HTTP_HOST"]) == ("a/b", "7", "h")

@@ -156,7 +156,7 @@ INTERNAL_ERROR = HttpError(
     500, "Internal Server Error", "internal_error", "the request could not be answered: the log says why"
 )
 TIMED_OUT = HttpError(408, "Request Timeout", "request_timeout", "the body came too slowly")
-STOPPED = HttpError(503, "Service Unavailable", "stopped", "the server stopped before it came to this request")
+STOPPED = HttpError(503, "Service Unavailable", "overloaded", "the server stopped before it came to this request")
 NOT_STORED = HttpError(507, "Insufficient Storage", "insufficient_storage", "the body could not be stored")
 
 

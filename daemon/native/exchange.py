@@ -5,11 +5,13 @@ main thread gives up on bodies that come too slowly.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
-from daemon.errors import HandOver
+from daemon.errors import AT_ONCE, HandOver
 from daemon.http.values import (
     INTERNAL_ERROR,
     NOT_IMPLEMENTED,
@@ -28,6 +30,9 @@ from daemon.native.inflow import Inflow
 
 LOG = logging.getLogger("modeldrop.http")
 
+_NO_MARKS: Mapping[str, object] = MappingProxyType({})
+_AT_ONCE: Mapping[str, object] = MappingProxyType({AT_ONCE: True})
+
 
 class Exchange:
     """A request on its way to its answer: arrived, whole, begun, finished. One thread at a time has it.
@@ -41,7 +46,6 @@ class Exchange:
         self._head = head
         self._proto = proto
         self._inflow: Inflow | None = None
-        self._begun: Begun | HttpError = INTERNAL_ERROR
         self.command, self.path, self.query = head.command, head.path, head.query
         self.chunked, self.content_length = head.chunked, head.content_length
 
@@ -73,32 +77,34 @@ class Exchange:
 
     def service(self) -> None:
         """Answer. For a pool's thread."""
-        self.begin()
-        self.finish()
+        self.begin(_NO_MARKS)()
 
-    def begin(self, *, at_once: bool = False) -> None:
-        """Call the application. Raises HandOver, if the answer is wanted ``at_once`` and takes time."""
+    def begin(self, marks: Mapping[str, object]) -> Callable[[], None]:
+        """The first half of ``service``, which gives the second: the application is called, and what it gives is sent.
+
+        ``marks`` are added to what the application is called with. What it hands over is somebody else's from then on.
+        """
         try:
             body, length = (no_body(), 0) if self._inflow is None else (self._inflow.file(), self._inflow.received)
         except OSError as error:
             LOG.error("a request's body could not be stored: %s", error.strerror)
-            self._begun = NOT_STORED
-            return
+            return partial(self._send, answer_of(NOT_STORED))
+        environ = self._head.environ(self._base, body, length=length)
+        environ.update(marks)
         try:
-            self._begun = begin(self._desk.app, self._head.environ(self._base, body, length=length, at_once=at_once))
+            return partial(self._finish, begin(self._desk.app, environ))
         except HandOver:
-            raise
+            self._desk.pools.submit_alone(self)
+            return _nothing
         except BaseException:  # whatever the application raises, the thread must outlive it
-            self._begun = self._failed()
+            return partial(self._send, answer_of(self._failed()))
 
-    def finish(self) -> None:
-        """Take the rest of what the application gives, and send it."""
-        begun = self._begun
-        if isinstance(begun, HttpError):
-            self._send(answer_of(begun))
-            return
+    def _finish(self, begun: Begun) -> None:
         try:
             answer = finish(begun)
+        except HandOver:
+            self._desk.pools.submit_alone(self)
+            return
         except BaseException:
             answer = answer_of(self._failed())
         self._send(answer)
@@ -148,13 +154,8 @@ class Exchange:
 
     def _whole(self) -> None:
         if self._desk.pools.is_needless(self):
-            try:
-                self.begin(at_once=True)
-            except HandOver:
-                pass
-            else:
-                self.finish()
-                return
+            self.begin(_AT_ONCE)()
+            return
         error = self._desk.pools.submit(self, self)
         if error is not None:
             self._send(answer_of(error))
@@ -179,3 +180,7 @@ class Exchange:
         self._proto = None
         if self._inflow is not None and not keep_inflow:
             self._inflow.close()
+
+
+def _nothing() -> None:
+    """There is no second half: the request was handed over."""

@@ -6,8 +6,6 @@ from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
-from daemon.errors import AT_ONCE
-
 UNREADABLE = "?"
 """Stands for a value that is not ASCII, which granian keeps to itself: what asks for the field finds it and is not
 satisfied."""
@@ -39,7 +37,7 @@ class Head:
         """The client's address, or ``unix``; an IPv4 client of an IPv6 socket counts as what it is."""
         return self.client.rpartition(":")[0].strip("[]").removeprefix("::ffff:") or "unix"
 
-    def environ(self, base: Mapping[str, Any], body: Any, *, length: int, at_once: bool) -> dict[str, Any]:
+    def environ(self, base: Mapping[str, Any], body: Any, *, length: int) -> dict[str, Any]:
         """The WSGI environment of this request, with a ``body`` of ``length`` bytes; ``base`` is what all share."""
         environ = {
             **base,
@@ -48,7 +46,6 @@ class Head:
             "QUERY_STRING": self.query,
             "SERVER_PROTOCOL": self.protocol,
             "wsgi.input": body,
-            AT_ONCE: at_once,
         }
         environ["REMOTE_ADDR"] = environ["REMOTE_HOST"] = self.peer
         environ["REMOTE_PORT"] = self.client.rpartition(":")[2] or "None"

@@ -11,11 +11,12 @@ from queue import Empty, SimpleQueue
 from socket import socket
 from wsgiref.types import WSGIApplication
 
-from daemon.http.pools import Load, Pools
+from daemon.http.pool import Load
+from daemon.http.pools import Pools
 from daemon.http.sockets import affordable
 from daemon.http.spool import Spool
 from daemon.http.terms import Terms
-from daemon.http.values import Guard, IsQuick, IsSlow, Limits, never_quick
+from daemon.http.values import NO_GROUPS, Grouping, Guard, IsQuick, IsSlow, Limits, never_quick
 from daemon.native.desk import Desk
 from daemon.native.sweep import Sweep, until_true
 from daemon.native.worker import Worker
@@ -33,7 +34,7 @@ class NativeServer:
 
     The same as ``daemon.server.Server`` from outside: it owns the sockets from its construction on, ``run`` closes them
     at its end, ``close`` does for a server that never ran. ``guard`` and what is quick run on granian's thread and may
-    not block. ``spool_dir`` must exist.
+    not block. ``spool_dir`` must exist. What ``grouping`` says of may be answered together.
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class NativeServer:
         is_slow: IsSlow,
         spool_dir: Path,
         is_quick: IsQuick = never_quick,
+        grouping: Grouping = NO_GROUPS,
     ) -> None:
         self._limits = limits
-        self._pools = Pools(limits, is_slow, is_quick)
+        self._pools = Pools(limits, is_slow, is_quick, grouping)
         self._spool = Spool(spool_dir, limits.spool_bytes)
         self._desk = Desk(app, Terms(limits, guard, self._spool), self._pools)
         self._bell: SimpleQueue[None] = SimpleQueue()  # which a signal handler may ring, wherever it comes in between
@@ -82,7 +84,7 @@ class NativeServer:
 
     def load(self) -> Load:
         """Return how busy the server is."""
-        return Load(self._sweep.count(), self._pools.fast.load(), self._pools.slow.load())
+        return Load(self._sweep.count(), *self._pools.loads())
 
     def close(self) -> None:
         """Close what is open; ``run`` does so itself. Not while ``run`` runs."""
