@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from daemon.http.values import IsQuick, never_quick
+from daemon.http.values import NO_GROUPS, Grouping, IsQuick, never_quick
 from daemon.native.server import NativeServer
 from daemon.server import Admission, Guard, IsSlow, Limits, Server, bind
 
@@ -180,6 +180,7 @@ class Serve(Protocol):
         is_quick: IsQuick = ...,
         addresses: tuple[str, ...] = ...,
         app: Any = None,
+        grouping: Grouping = ...,
     ) -> AbstractContextManager[Running]: ...
 
 
@@ -212,10 +213,13 @@ def serving(
     addresses: tuple[str, ...] = ("127.0.0.1:0",),
     app: Any = None,
     front: str = "waitress",
+    grouping: Grouping = NO_GROUPS,
 ) -> Iterator[Running]:
     """Run a server for the length of a test."""
     toy = Toy()
-    server = FRONTS[front](app or toy, bind(addresses), limits or Limits(), guard, is_slow, spool_dir, is_quick)
+    server = FRONTS[front](
+        app or toy, bind(addresses), limits or Limits(), guard, is_slow, spool_dir, is_quick, grouping
+    )
     running = Running(server, toy)
     running.thread.start()
     try:

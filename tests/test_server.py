@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from daemon.errors import AT_ONCE, HandOver, StartupError
+from daemon.errors import AT_ONCE, TOGETHER, HandOver, StartupError
 from daemon.http.poller import Poller
 from daemon.http.pools import QUICK_BODY_BYTES
 from daemon.http.values import never_quick
@@ -87,6 +87,56 @@ def test_request_that_the_loop_hands_over_is_answered_by_a_pool_with_all_of_its_
         assert [client.reply().body for _ in range(5)] == [b"/%d" % number for number in range(5)]
     assert asked[:4] == [True, False] * 2
     assert {name.partition("-")[0] for name in toy.threads} == {"request"}
+
+
+class Groups:
+    """What goes to ``/together`` goes together."""
+
+    wait_seconds = 0.0
+
+    def kind_of(self, _method: str, path: str) -> str | None:
+        return path if path == "/together" else None
+
+    def most(self, _kind: object) -> int:
+        return 8
+
+    def together(self, _kind: object) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext(object())
+
+
+def test_requests_of_one_kind_that_wait_are_begun_together_and_who_does_not_fit_in_is_answered_alone(
+    serve: Serve, tmp_path: Path
+) -> None:
+    toy, groups, loners = Toy(), list[object](), list[bytes]()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        group = environ.get(TOGETHER)
+        if group is None:
+            if environ["PATH_INFO"] == "/together":
+                loners.append(environ["wsgi.input"].read())
+                environ["wsgi.input"].seek(0)
+            return toy(environ, start_response)
+        groups.append(group)
+        return answer_later(len(groups), environ, start_response)
+
+    def answer_later(number: int, environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        assert len(groups) == 4, "one is answered before all have begun"
+        if number == 2:
+            raise HandOver
+        yield from toy(environ, start_response)
+
+    with serve(tmp_path, app=app, limits=Limits(threads=1), grouping=Groups()) as running:
+        with contextlib.ExitStack() as stack:
+            holder, *clients = [stack.enter_context(running.client()) for _ in range(5)]
+            holder.send(b"GET /wait HTTP/1.1\r\n\r\n")
+            toy.wait_entered()
+            for number, client in enumerate(clients):
+                client.send(b"POST /together HTTP/1.1\r\nContent-Length: 1\r\n\r\n%d" % number)
+                _until(lambda: running.server.load().fast.waiting > number)  # noqa: B023  # called here
+            toy.go.set()
+            assert [client.reply().body for client in clients] == [b"0", b"1", b"2", b"3"]
+    assert len(set(groups)) == 1
+    assert loners == [b"1"]
 
 
 def test_question_whether_it_is_quick_that_fails_costs_no_answer(

@@ -44,6 +44,7 @@ def asked_and_answered(rig: Rig, seed: int, stop: Event, done: list[None]) -> li
     return faults
 
 
+@pytest.mark.both_fronts
 @pytest.mark.timeout(120)
 def test_every_answer_is_right_whatever_it_is_run_with(new_rig: NewRig) -> None:
     rig = new_rig().start()
