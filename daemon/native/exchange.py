@@ -21,6 +21,7 @@ from daemon.http.values import (
     Admission,
     HttpError,
     bad_request,
+    headers_too_large,
     too_large,
 )
 from daemon.native.answering import CLOSE, Answer, Begun, answer_of, begin, finish
@@ -30,6 +31,7 @@ from daemon.native.inflow import Inflow
 
 LOG = logging.getLogger("modeldrop.http")
 
+_UNREADABLE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE})
 _NO_MARKS: Mapping[str, object] = MappingProxyType({})
 _AT_ONCE: Mapping[str, object] = MappingProxyType({AT_ONCE: True})
 
@@ -124,6 +126,9 @@ class Exchange:
     def _refusal(self, admission: Admission) -> HttpError | None:
         if not self.command.isupper():
             return bad_request(f"its method is {self.command!a}, expected one in capitals")
+        bound = self._desk.terms.limits.header_bytes
+        if sum(map(len, self._head.headers.values())) > bound:  # granian's own is met by steps of its reads
+            return headers_too_large(bound)
         if self.chunked and self._head.headers["TRANSFER_ENCODING"].strip().lower() != "chunked":
             return NOT_IMPLEMENTED
         if admission.refusal is not None:
@@ -142,7 +147,7 @@ class Exchange:
     def _refuse(self, error: HttpError) -> None:
         """Answer what was not taken: the connection ends with that, unless all of it has come."""
         answer, inflow = answer_of(error), self._inflow
-        if inflow is not None or error.status == HTTPStatus.BAD_REQUEST:
+        if inflow is not None or error.status in _UNREADABLE:
             answer.headers.append(CLOSE)
         self._send(answer, keep_inflow=True)
         if inflow is None:
