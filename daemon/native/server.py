@@ -55,6 +55,7 @@ class NativeServer:
         self._bell: SimpleQueue[None] = SimpleQueue()  # which a signal handler may ring, wherever it comes in between
         self._workers = [Worker(sock, self._desk, self._ring) for sock in sockets]
         self._sweep = Sweep(self._desk, self._workers, limits)
+        self._connection_limit = limits.connection_limit
         self._drain_asked = False
         self._closed = False
 
@@ -65,12 +66,12 @@ class NativeServer:
 
     def run(self) -> bool:
         """Serve until ``begin_drain``, then drain; whether everything that was begun was answered."""
-        connection_limit = affordable(self._limits.connection_limit)
+        self._connection_limit = affordable(self._limits.connection_limit)
         try:
             self._pools.start()
             self._spool.start()
             for worker in self._workers:
-                worker.start(connection_limit)
+                worker.start(self._connection_limit)
             self._serve()
             self._desk.draining = True
             return self._drain()
@@ -107,7 +108,7 @@ class NativeServer:
             # granian accepts at once whom it has room for: who still waits at a second look finds the server full.
             waiting = self._waiting()
             if waiting and turn == CROWDED_TURN_SECONDS:
-                self._sweep.evict(waiting)
+                self._make_room(waiting)
             turn = CROWDED_TURN_SECONDS if waiting else TURN_SECONDS
 
     def _drain(self) -> bool:
@@ -134,11 +135,16 @@ class NativeServer:
         return sum(worker.waiting for worker in self._workers)
 
     def _all_accepted(self) -> bool:
-        """Whether nobody waits any more; if somebody does, idle ones make room."""
+        """Whether nobody waits any more; if somebody does for want of room, idle ones make it."""
         waiting = self._waiting()
         if waiting:
-            self._sweep.evict(waiting)
+            self._make_room(waiting)
         return not waiting
+
+    def _make_room(self, most: int) -> None:
+        """Close up to ``most`` idle connections of a server that is full: of another one, they may be about to ask."""
+        if self._sweep.count() >= self._connection_limit:
+            self._sweep.evict(most)
 
     def _wait(self, true: Callable[[], bool], until: float) -> bool:
         def rest(seconds: float) -> None:

@@ -102,6 +102,7 @@ class Worker:
             with socket.socket() as stand_in:
                 stand_in.bind(("127.0.0.1", 0))
                 stand_in.listen(1)
+                stand_in.setblocking(False)  # granian may have been told of a connection that it is yet to accept
                 turn_away(stand_in)
                 os.dup2(stand_in.fileno(), self._descriptor, inheritable=False)
 
