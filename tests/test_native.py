@@ -25,6 +25,7 @@ from daemon.native.answering import begin, finish
 from daemon.native.connections import Connection, ages_of, backlog_of, bytes_wait, connections_of, cut
 from daemon.native.heads import Head, base_environ, headers_of, wsgi_path
 from daemon.native.installed import why_not
+from daemon.native.server import NativeServer
 from tests.serving_rig import MAX_BODY, WAIT_SECONDS, Running, serving
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -251,6 +252,20 @@ def test_threads_of_granian_end_with_the_server(tmp_path: Path) -> None:
         assert client.get("/").status == 200
         assert native_threads()
     assert native_threads() == set()
+
+
+def test_stand_in_for_a_closed_socket_blocks_nobody_and_takes_nobody(tmp_path: Path) -> None:
+    with serving(tmp_path, front="granian") as running, running.client() as client:
+        assert client.get("/").status == 200
+        assert isinstance(running.server, NativeServer)
+        [worker] = running.server._workers
+        worker.stop_listening()
+        assert not os.get_blocking(worker._descriptor)
+        with socket.socket(fileno=os.dup(worker._descriptor)) as stand_in, socket.socket() as knocking:
+            knocking.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                knocking.connect(stand_in.getsockname())
+        assert client.get("/still").status == 200
 
 
 def test_server_without_time_to_drain_ends_well_when_nothing_runs(tmp_path: Path) -> None:
