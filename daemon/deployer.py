@@ -135,7 +135,8 @@ class Deployer:
             if serving is not None and _is_what_serves(wish, candidate, serving):
                 return self._keep(wish, serving, stages)
             release = self._preparation.release(wish, candidate, report)
-            engine = self._adoption.recall(release) or self._adoption.warm_engine(release, stages)
+            in_haste = wish.back_to is not None
+            engine = self._adoption.recall(release) or self._adoption.warm_engine(release, stages, in_haste=in_haste)
             self._succession.commit(release, engine)
             told = partial(announcements.live, wish, release, serving, stages, report)
             retired = self._succession.take_over(release, engine, stages, told)
@@ -224,7 +225,14 @@ class Deployer:
         """What the gate says, beside what serves: anew where a release was given up for another meanwhile."""
         while True:
             serving = self._holder.release_of(wish.model)
-            report = self._preparation.examine(wish, candidate, serving, stages, is_rehearsal=is_rehearsal)
+            report = self._preparation.examine(
+                wish,
+                candidate,
+                serving,
+                stages,
+                is_rehearsal=is_rehearsal,
+                is_loaded=self._adoption.can_recall(wish.model, candidate.sha256),
+            )
             if self._holder.release_of(wish.model) is serving:
                 return serving, report
 

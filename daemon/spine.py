@@ -104,7 +104,7 @@ def build_spine(settings: Settings, holder: ModelHolder, journal: Journal, undo:
     structure = Structure(max_bytes=int(settings.gate.structure.max_model_mb * MIB), versions=runtime_versions)
     gate = _gate(settings, structure, trial, ring, adoption)
     preparation = Preparation(store, gate, journal, expect_size=structure.expect_size)
-    succession = Succession(lane, holder, journal, adoption, probation, housekeeping)
+    succession = Succession(lane, holder, journal, adoption, probation, housekeeping, verify=store.verify)
     probation.start(succession.give_up)
     deployer = Deployer(
         lane=lane,

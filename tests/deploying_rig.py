@@ -75,7 +75,9 @@ class DeployingRig:
         )
         lane = Lane(housekeeping.tidy)
         self.trial.meanwhile = lane.run_urgent
-        succession = Succession(lane, self.holder, self.journal, self.adoption, self.probation, housekeeping)
+        succession = Succession(
+            lane, self.holder, self.journal, self.adoption, self.probation, housekeeping, verify=self.store.verify
+        )
         self.probation.start(succession.give_up)
         self.deployer = Deployer(
             lane=lane,

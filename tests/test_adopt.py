@@ -65,7 +65,7 @@ def holder() -> Iterator[ModelHolder]:
     holder.close()
 
 
-def warmed(holder: ModelHolder, engine: FakeEngine, *recent: float) -> object:
+def warmed(holder: ModelHolder, engine: FakeEngine, *recent: float, in_haste: bool = False) -> object:
     """The engine of a release whose model had these requests of late."""
 
     def requests_of(model: str) -> Sequence[Mapping[str, Array]]:
@@ -73,7 +73,7 @@ def warmed(holder: ModelHolder, engine: FakeEngine, *recent: float) -> object:
         return [sent(value) for value in recent]
 
     adoption = Adoption(holder, Path("store"), lambda _: engine, recent=requests_of, timeout_seconds=5)
-    return adoption.warm_engine(RELEASE, Stages())
+    return adoption.warm_engine(RELEASE, Stages(), in_haste=in_haste)
 
 
 def test_engine_is_warmed_by_every_recent_request_in_their_order(holder: ModelHolder, engine: Recording) -> None:
@@ -87,6 +87,11 @@ def test_engine_is_warmed_by_made_up_inputs_where_there_were_no_requests(
     warmed(holder, engine)
     (number,) = engine.seen
     assert 0 <= number < 1
+
+
+def test_engine_is_run_once_in_haste(holder: ModelHolder, engine: Recording) -> None:
+    warmed(holder, engine, 7, 8, 9, in_haste=True)
+    assert engine.seen == [7]
 
 
 @pytest.mark.parametrize("error", [InvalidInput("no"), InferenceFailed("no"), RunTimeout("no")])

@@ -33,10 +33,17 @@ class Room:
         return not self._available
 
 
-def examine(room: Room, *, factor: float = 2, reserve_bytes: int = 10 * MB, size_bytes: int = SIZE_BYTES) -> None:
+def examine(
+    room: Room,
+    *,
+    factor: float = 2,
+    reserve_bytes: int = 10 * MB,
+    size_bytes: int = SIZE_BYTES,
+    is_loaded: bool = False,
+) -> None:
     check = Memory(room.headroom, factor=factor, reserve_bytes=reserve_bytes, free_up=room.free_up)
     candidate = Candidate("ab" * 32, Path("__model__.onnx"), "ab" * 32, size_bytes)
-    assert check.examine(Subject(candidate, "default")) == {}
+    assert check.examine(Subject(candidate, "default", is_loaded=is_loaded)) == {}
 
 
 NEEDED_BYTES = LEAST_BYTES + 2 * SIZE_BYTES + 10 * MB
@@ -54,6 +61,12 @@ def test_candidate_that_fits_once_something_is_given_up_is_let_through() -> None
     examine(room)
     assert room.freed == 1
     assert room.is_used_up
+
+
+def test_candidate_whose_engine_stands_by_needs_nothing_and_is_not_given_up() -> None:
+    room = Room()
+    examine(room, is_loaded=True)
+    assert room.freed == 0
 
 
 def test_rehearsal_gives_nothing_up() -> None:

@@ -237,6 +237,46 @@ def test_proof_of_another_library_or_processor_is_removed_when_one_is_kept(proof
     assert not home(model_file).exists()
 
 
+def test_digests_are_checked_once_while_the_form_looks_as_it_did(
+    proofs: Proofs, model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(proofs, model_file)
+    again = Proofs("key")
+    assert again.known(model_file) == PROOF
+    monkeypatch.setattr("daemon.gate.proofs._digest", lambda _: pytest.fail("it was read again"))
+    assert again.known(model_file) == PROOF
+    assert proofs.known(model_file) is PROOF
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("name", [SAVED_MODEL, SAVED_WEIGHTS])
+def test_form_that_was_damaged_since_is_removed_with_its_proof(
+    proofs: Proofs, model_file: Path, caplog: pytest.LogCaptureFixture, name: str, sealed: bool
+) -> None:
+    keep(proofs, model_file, sealed=sealed)
+    path = home(model_file) / name
+    path.chmod(0o600)
+    path.write_bytes(bytes(path.stat().st_size))
+    assert proofs.form_of(model_file) is None
+    assert proofs.known(model_file) is None
+    assert not home(model_file).exists()
+    assert f"what was proved of {'ab' * 32} " in caplog.text
+
+
+def test_form_that_only_looks_otherwise_is_known_by_its_digests(proofs: Proofs, model_file: Path) -> None:
+    keep(proofs, model_file)
+    os.utime(home(model_file) / SAVED_WEIGHTS)
+    assert proofs.known(model_file) == PROOF
+    assert proofs.form_of(model_file) == home(model_file) / SAVED_MODEL
+
+
+def test_form_that_was_damaged_before_it_was_sealed_is_not_sealed(proofs: Proofs, model_file: Path) -> None:
+    keep(proofs, model_file, sealed=False)
+    rewrite(home(model_file) / SAVED_WEIGHTS, b"WEIGHTS")
+    proofs.seal()
+    assert reopened(model_file) is None
+
+
 def test_shapes_come_back_as_they_were(proofs: Proofs, model_file: Path) -> None:
     specs = (TensorSpec("a", "float32", ("n", 3, None)), TensorSpec("b", "string", None, optional=True))
     proof = Proof(Signature(specs, specs), {"custom": {"é": "日本"}}, {"compiled": "off: é"})

@@ -18,6 +18,7 @@ from tests import onnx_models
 from tests.fakes import SIGNATURE, Clock, FakeTried, InlineTried, ScriptedTried, release_of
 
 SERVING = replace(release_of(7, "m"), trial={"load_seconds": 0.25})
+SUBJECT = Subject(Candidate("a" * 64, Path("m.onnx"), "a" * 64, 1), "m", serving=SERVING)
 NO_LIMITS = ReplayLimits()
 LONG_SECONDS = 1000.0
 
@@ -61,8 +62,7 @@ def candidate(answer: Callable[[float], float], clock: Clock | None = None) -> S
 def examine(
     ring: RequestRing, tried: FakeTried, limits: ReplayLimits = NO_LIMITS, *, budget_seconds: float = LONG_SECONDS
 ) -> dict[str, object]:
-    subject = Subject(Candidate("a" * 64, Path("m.onnx"), "a" * 64, 1), "m", serving=SERVING)
-    return dict(check_of(ring, limits, budget_seconds).examine(subject, tried))
+    return dict(check_of(ring, limits, budget_seconds).examine(SUBJECT, tried))
 
 
 def check_of(ring: RequestRing, limits: ReplayLimits = NO_LIMITS, budget_seconds: float = LONG_SECONDS) -> Replay:
@@ -87,6 +87,28 @@ def test_first_release_has_nothing_to_be_held_beside(ring: RequestRing) -> None:
     subject = Subject(Candidate("a" * 64, Path("m.onnx"), "a" * 64, 1), "m")
     assert check_of(ring).examine(subject, tried) == {}
     assert tried.ran == []
+
+
+def test_nothing_is_replayed_for_who_goes_back_to_an_earlier_release(ring: RequestRing) -> None:
+    served(ring, 1)
+    tried = candidate(lambda value: value + 5)
+    subject = replace(SUBJECT, is_known=True)
+    assert check_of(ring).examine(subject, tried) == {}
+    assert tried.ran == []
+
+
+def test_who_asks_what_a_rollback_would_do_gets_figures(ring: RequestRing) -> None:
+    served(ring, 1)
+    subject = replace(SUBJECT, is_known=True, is_rehearsal=True)
+    figures = check_of(ring).examine(subject, candidate(lambda value: value + 5))
+    assert (figures["requests"], figures["max_abs"]) == (1, 5)
+
+
+def test_rollback_is_held_to_the_limits_that_are_set(ring: RequestRing) -> None:
+    served(ring, 1)
+    subject = replace(SUBJECT, is_known=True)
+    with pytest.raises(Rejected, match="max_abs is 5"):
+        check_of(ring, ReplayLimits(max_abs=1)).examine(subject, candidate(lambda value: value + 5))
 
 
 def test_model_without_recent_requests_has_nothing_to_replay(ring: RequestRing) -> None:

@@ -7,6 +7,7 @@ import random
 import shutil
 import stat
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
@@ -448,6 +449,60 @@ def test_verify_raises_store_damaged_for_a_missing_member(store: Store, tmp_path
     candidate = store.ingest(drop(tmp_path / "drop", w=b"weights"), ".onnx")
     (candidate.path.parent / location).unlink()
     with pytest.raises(StoreDamaged):
+        store.verify(candidate.sha256)
+
+
+def unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on nothing may be hashed."""
+
+    def read(*_: object) -> None:
+        pytest.fail("it was hashed again")
+
+    monkeypatch.setattr("daemon.intake.store.hash_entry", read)
+
+
+@pytest.mark.parametrize("is_reopened", [False, True])
+def test_verify_reads_no_files_again_that_look_as_they_did(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_reopened: bool
+) -> None:
+    candidate = store.ingest(drop(tmp_path / "drop", w=b"weights"), ".onnx")
+    if is_reopened:
+        store = Store(store.root)
+        store.verify(candidate.sha256)
+    unread(monkeypatch)
+    assert store.verify(candidate.sha256) == candidate
+
+
+def test_verify_reads_everything_the_first_time(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    candidate = store.ingest(drop(tmp_path / "drop"), ".onnx")
+    unread(monkeypatch)
+    with pytest.raises(pytest.fail.Exception):
+        Store(store.root).verify(candidate.sha256)
+
+
+def test_verify_reads_again_what_another_write_would_not_show_on(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clocks of file systems go by milliseconds: two writes at once may leave a file of one size looking the same."""
+    candidate = store.ingest(drop(tmp_path / "drop"), ".onnx")
+    os.utime(candidate.path)
+    reopened = Store(store.root)
+    reopened.verify(candidate.sha256)
+    unread(monkeypatch)
+    with pytest.raises(pytest.fail.Exception):
+        reopened.verify(candidate.sha256)
+
+
+def test_stored_files_look_otherwise_after_a_write_however_soon(store: Store, tmp_path: Path) -> None:
+    candidate = store.ingest(drop(tmp_path / "drop", w=b"weights"), ".onnx")
+    for path in (candidate.path, candidate.path.parent / "w"):
+        assert path.stat().st_mtime_ns < time.time_ns() - 30_000_000_000
+
+
+def test_verify_knows_nothing_of_an_entry_that_was_discarded(store: Store, tmp_path: Path) -> None:
+    candidate = store.ingest(drop(tmp_path / "drop"), ".onnx")
+    store.discard(candidate.sha256)
+    with pytest.raises(StoreDamaged, match="missing"):
         store.verify(candidate.sha256)
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import InferenceFailed, ShuttingDown
-from daemon.gate import Subject, Tried
+from daemon.gate import Memory, Subject, Tried
 from daemon.holder import Serving
 from daemon.lane import Outcome
 from daemon.lane.probation import ProbationTerms
 from daemon.release import Event, Release
+from daemon.runtime import Headroom
 from daemon.web.asking import Asked
 from daemon.web.predicting import Predictor
 from tests.deploying_rig import TERMS, DeployingRig
@@ -213,7 +214,7 @@ def test_release_before_is_loaded_again_where_memory_was_freed_meanwhile(tried: 
     assert len(tried.load.engines) == 3
 
 
-def test_release_that_fails_stays_where_the_one_before_cannot_be_loaded(
+def test_release_that_fails_stays_where_the_one_before_is_damaged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with DeployingRig(tmp_path, probation_terms=replace(STANDING_BY, keep_previous=False)) as rig:
@@ -221,13 +222,13 @@ def test_release_that_fails_stays_where_the_one_before_cannot_be_loaded(
         rig.deploy(2)
         path = rig.store.root / sha256_of(1) / "__model__.onnx"
         path.chmod(0o644)
-        path.write_text("no number")
+        path.write_text("7")
         fail(rig)
         assert rig.serving() == (2, 2.0)
         assert rig.events("rolled_back") == []
-        assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == [
-            "version 1 of default cannot be gone back to: it holds no number"
-        ]
+        (said,) = [record.message for record in caplog.records if record.levelno == logging.ERROR]
+        damaged = f"store entry {sha256_of(1)} is damaged: its bytes now hash to {sha256_of(7)}"
+        assert said == f"version 1 of default cannot be gone back to: {damaged}"
 
 
 def test_release_that_fails_stays_where_the_journal_cannot_be_written(
@@ -327,6 +328,20 @@ def test_rollback_during_probation_serves_the_engine_that_stands_by(tried: Deplo
     assert [(engine.value, engine.closed.is_set()) for engine in tried.load.engines] == [(1.0, False), (2.0, False)]
     fail(tried)
     assert tried.serving() == (4, 2.0)
+
+
+def test_rollback_frees_nothing_for_an_engine_that_stands_by(tmp_path: Path) -> None:
+    room = Headroom(0, 1, "its cgroup")
+    held: list[DeployingRig] = []
+    memory = Memory(lambda: room, factor=1, reserve_bytes=0, free_up=lambda: held[0].adoption.free_up())
+    with DeployingRig(tmp_path, probation_terms=STANDING_BY, checks=(memory,)) as rig:
+        held.append(rig)
+        room = Headroom(1 << 30, 1 << 30, "its cgroup")
+        rig.deploy(1)
+        rig.deploy(2)
+        room = Headroom(0, 1, "its cgroup")
+        assert rig.deployer.rollback("default", None).result(WAIT_SECONDS).kind == "live"
+        assert len(rig.load.engines) == 2
 
 
 def test_deploy_of_other_bytes_than_stand_by_loads_them(tried: DeployingRig) -> None:

@@ -252,13 +252,12 @@ def test_known_candidate_is_run_in_a_process_that_starts_when_it_is_needed(rig: 
     assert rig.left() == []
 
 
-def test_known_candidate_whose_form_is_damaged_is_run_as_it_came(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+def test_known_candidate_whose_form_does_not_load_is_run_as_it_came(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     candidate = rig.candidate(three)
-    rig.proof(candidate, compile="on")
-    form = rig.proofs.form_of(candidate.path)
-    assert form is not None
-    form.chmod(0o600)
-    form.write_bytes(b"broken")
+    proof = rig.proof(candidate, compile="on")
+    with rig.proofs.making(candidate.path) as form:
+        (form / SAVED_MODEL).write_bytes(b"broken")
+        rig.proofs.keep(candidate.path, proof, form)
     with rig.trial(compile="on").of(Subject(candidate, "default")) as tried:
         assert np.asarray(tried.run(ROW, timeout_seconds=WAIT_SECONDS).outputs[0])[0, 0] == 3.0
     assert "a compiled form did not load, so the model is loaded as it came" in caplog.text

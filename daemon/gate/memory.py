@@ -16,7 +16,7 @@ class Memory:
 
     A candidate needs ``factor`` times its size: while it is loaded, its bytes, its weights, what they are turned into,
     and what was written of that. ``reserve_bytes`` are left alone. ``free_up`` gives up what is only kept for
-    comfort, and is called before anything is refused. A ``factor`` of 0 asks nothing.
+    comfort, and is called before anything is refused. A ``factor`` of 0 asks nothing, nor does what is loaded already.
     """
 
     name = "memory"
@@ -35,7 +35,7 @@ class Memory:
         self._free_up = free_up
 
     def examine(self, subject: Subject) -> Mapping[str, object]:
-        if not self._factor:
+        if not self._factor or subject.is_loaded:
             return {}
         needed = int(LEAST_BYTES + self._factor * subject.candidate.size_bytes)
         room = self._headroom()

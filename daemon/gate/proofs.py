@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from daemon.errors import ModeldropError, StoreDamaged
-from daemon.intake.entry import fsync_path
-from daemon.intake.members import MADE_FOLDER, fingerprint
+from daemon.intake.entry import date_back, fsync_path, would_show
+from daemon.intake.members import MADE_FOLDER, Fingerprint, fingerprint
 from daemon.intake.store import hash_members
 from daemon.release import Signature, signature_from
 from daemon.runtime.sessions import SAVED_MODEL, SAVED_WEIGHTS
@@ -37,12 +37,23 @@ class Proof:
     trial: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A proof, and how the files of its form looked when they were made or their digests were checked."""
+
+    proof: Proof
+    looks: Mapping[str, Fingerprint] | None  # None where another write might not show
+
+
 class Proofs:
-    """Keeps proofs by model file. For one thread; what lies on disk is trusted only as far as its digests hold."""
+    """Keeps proofs by model file. For one thread; what lies on disk is trusted only as far as its digests hold.
+
+    They are checked once, and again where a file does not look as it did.
+    """
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._held: dict[Path, Proof] = {}
+        self._held: dict[Path, _Held] = {}
         self._unsealed: set[Path] = set()
 
     @contextmanager
@@ -69,7 +80,8 @@ class Proofs:
                 path.unlink()
             else:
                 path.chmod(0o444)
-        self._held[model_file] = proof
+                date_back(path)
+        self._held[model_file] = _Held(proof, _looks(home))
         self._unsealed.add(model_file)
 
     def known(self, model_file: Path) -> Proof | None:
@@ -78,9 +90,18 @@ class Proofs:
         if not home.is_dir():
             self._held.pop(model_file, None)
             return None
-        if model_file not in self._held and (proof := _read(home)) is not None:
-            self._held[model_file] = proof
-        return self._held.get(model_file)
+        looks = _looks(home)
+        held = self._held.get(model_file)
+        if held is not None and held.looks == looks:
+            return held.proof
+        self._held.pop(model_file, None)
+        if held is not None and model_file in self._unsealed:
+            LOG.warning("what was proved of %s changed before it was sealed, and is proved again", _entry_of(home))
+            self.distrust(model_file)
+        elif (proof := _read(home)) is not None:
+            self._held[model_file] = _Held(proof, looks if would_show(looks.values()) else None)
+            return proof
+        return None
 
     def form_of(self, model_file: Path) -> Path | None:
         """The compiled form's graph, to be mapped; None where there is no form that holds."""
@@ -97,13 +118,22 @@ class Proofs:
         """Makes what was kept since the last time survive a restart and a power cut; lets go of what is gone."""
         for model_file in [each for each in self._held if not self._home(each).is_dir()]:  # it went with its entry
             del self._held[model_file]
-        while self._unsealed:
-            model_file = self._unsealed.pop()
-            if model_file in self._held:
-                _write(self._home(model_file), self._held[model_file])
+        for model_file in list(self._unsealed):
+            if (proof := self.known(model_file)) is not None:
+                _write(self._home(model_file), proof)
+            self._unsealed.discard(model_file)
 
     def _home(self, model_file: Path) -> Path:
         return model_file.parent / MADE_FOLDER / self._key
+
+
+def _looks(home: Path) -> dict[str, Fingerprint]:
+    return {name: fingerprint(home / name) for name in _FORM_FILES if (home / name).exists()}
+
+
+def _entry_of(home: Path) -> str:
+    """The hash of the candidate that it is proved of."""
+    return home.parent.parent.name
 
 
 def _write(home: Path, proof: Proof) -> None:
@@ -132,7 +162,7 @@ def _read(home: Path) -> Proof | None:
                 raise StoreDamaged(f"{name} is not what was sealed")
         return proof
     except (ValueError, TypeError, KeyError, AttributeError, OSError, ModeldropError) as error:
-        LOG.warning("what was proved of %s is damaged and is proved again: %s", home.parent.parent.name, error)
+        LOG.warning("what was proved of %s is damaged and is proved again: %s", _entry_of(home), error)
         shutil.rmtree(home, ignore_errors=True)
         return None
 

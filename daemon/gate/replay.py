@@ -42,6 +42,7 @@ class Replay:
     """Replays what the release that serves has answered, for ``budget_seconds``.
 
     ``stored_at`` gives the model file of a release. Where inputs are others than they were, there is nothing to replay.
+    Who goes back to an earlier release wants that now: then nothing is replayed for the sake of the figures alone.
     """
 
     name = "replay"
@@ -62,7 +63,7 @@ class Replay:
         self._timeout_seconds = timeout_seconds
 
     def examine(self, subject: Subject, tried: Tried) -> Mapping[str, object]:
-        if subject.serving is None:
+        if subject.serving is None or (subject.is_known and not subject.is_rehearsal and not _limited(self._limits)):
             return {}
         samples = self._ring.samples(subject.model, subject.serving.sha256)
         fitting = [sample for sample in samples if _fits(sample, tried.proof.signature)]

@@ -13,7 +13,7 @@ class Subject:
     ``digests`` are SHA-256 hex digests that the model file must have. ``is_known`` says that its bytes are those of an
     earlier release, by the hash under which they are stored. ``beside`` is the folder that the file came from, where it
     came from one. ``relapse`` says how these bytes failed their probation for this model, if they did. A rehearsal may
-    change nothing.
+    change nothing. ``is_loaded`` says that its engine stands by.
     """
 
     candidate: Candidate
@@ -24,3 +24,4 @@ class Subject:
     beside: Path | None = None
     relapse: str | None = None
     is_rehearsal: bool = False
+    is_loaded: bool = False

@@ -11,13 +11,23 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from daemon.errors import Rejected, SourceChanged, StoreDamaged, TooLarge
 from daemon.intake.copying import Part, digesting, filling_from_stream, pump, read_members
-from daemon.intake.entry import create_member, fsync_path, hash_entry, layout, stored_members, stored_name
+from daemon.intake.entry import (
+    create_member,
+    date_back,
+    fsync_path,
+    hash_entry,
+    layout,
+    stored_members,
+    stored_name,
+    stored_parts,
+    would_show,
+)
 from daemon.intake.members import STORED_STEM, fingerprint
 from daemon.intake.naming import MODEL_SUFFIXES
 from daemon.release import Candidate
@@ -26,6 +36,14 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 _PUBLISH_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Hashed:
+    """An entry whose bytes were read, and how its files looked then."""
+
+    candidate: Candidate
+    parts: Sequence[Part]
 
 
 class Store:
@@ -38,6 +56,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._hashed: dict[str, _Hashed] = {}  # by no lock: whoever hashes an entry anew comes to the same
         self._tmp = root / "tmp"
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.rmtree(self._tmp, ignore_errors=True)
@@ -80,13 +99,24 @@ class Store:
         return Candidate(sha256, model_file, file_sha256, sum(sizes))
 
     def verify(self, sha256: str) -> Candidate:
-        """The stored candidate, its bytes hashed again. Raises StoreDamaged where they are missing or others."""
+        """The stored candidate, its bytes hashed again unless this store has hashed these very files before.
+
+        A file is the same while its device, inode, size and times are. Raises StoreDamaged where bytes are missing
+        or others.
+        """
+        model_file = self._model_file(sha256)
         try:
-            found = hash_entry(self._model_file(sha256))
+            parts = stored_parts(model_file)
+            known = self._hashed.get(sha256)
+            if known is not None and known.parts == parts:
+                return known.candidate
+            found = hash_entry(model_file, parts)
         except (OSError, Rejected, SourceChanged) as error:
             raise StoreDamaged(f"store entry {sha256} cannot be read: {error}") from error
         if found.sha256 != sha256:
             raise StoreDamaged(f"store entry {sha256} is damaged: its bytes now hash to {found.sha256}")
+        if would_show(look for _, _, look in parts):
+            self._hashed[sha256] = _Hashed(found, parts)
         return found
 
     def sync(self, sha256: str) -> None:
@@ -100,6 +130,7 @@ class Store:
 
     def discard(self, sha256: str) -> None:
         """Remove an entry; one that is not there is fine. Files that are mapped live on until they are unmapped."""
+        self._hashed.pop(sha256, None)
         if _SHA256.fullmatch(sha256):
             self._set_aside(self.root / sha256)
 
@@ -139,6 +170,8 @@ class Store:
         Concatenated bytes may come in other files (``.ort`` for ``.onnx``, another split): then the newest lasts.
         """
         home = self.root / fresh.sha256
+        for _, path in stored_members(fresh.path):
+            date_back(path)
         for _ in range(_PUBLISH_ATTEMPTS):
             with suppress(StoreDamaged):
                 present = self.verify(fresh.sha256)
@@ -151,7 +184,9 @@ class Store:
                 if error.errno not in _TAKEN:
                     raise
                 continue  # another thread brought the same content between the two steps: look at what it brought
-            return replace(fresh, path=home / fresh.path.name)
+            kept = replace(fresh, path=home / fresh.path.name)
+            self._hashed[kept.sha256] = _Hashed(kept, stored_parts(kept.path))
+            return kept
         raise Rejected("store", f"store entry {fresh.sha256} cannot be replaced")
 
     def _set_aside(self, home: Path) -> None:

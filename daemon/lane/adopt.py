@@ -48,12 +48,12 @@ class Adoption:
         """The model file that ``release`` was made of."""
         return self._store_root / release.stored_as
 
-    def warm_engine(self, release: Release, stages: Stages) -> Engine:
-        """The release's engine, run once; raises Rejected."""
+    def warm_engine(self, release: Release, stages: Stages, *, in_haste: bool = False) -> Engine:
+        """The release's engine, run at least once, and ``in_haste`` no more than that; raises Rejected."""
         with stages.timed("load"):
             engine = self._load(self.stored_at(release))
             try:
-                self._warm(engine, release)
+                self._warm(engine, release, 0.0 if in_haste else WARMING_SECONDS)
             except BaseException:
                 engine.close()
                 raise
@@ -79,10 +79,14 @@ class Adoption:
 
         None where there is none, and where a request still has it on loan: it may not outlive what it is lent for next.
         """
-        standing_by = self._standing_by.get(release.model)
-        if standing_by is None or not standing_by.drained.is_set() or standing_by.release.sha256 != release.sha256:
+        if not self.can_recall(release.model, release.sha256):
             return None
         return self._standing_by.pop(release.model).engine
+
+    def can_recall(self, model: str, sha256: str) -> bool:
+        """Whether ``recall`` would give an engine now."""
+        standing_by = self._standing_by.get(model)
+        return standing_by is not None and standing_by.drained.is_set() and standing_by.release.sha256 == sha256
 
     def dismiss(self, model: str) -> Serving | None:
         """What stands by for ``model``, if anything does, is retired for good; it is freed once it is drained."""
@@ -110,7 +114,7 @@ class Adoption:
         self._retired.clear()
         self._standing_by.clear()
 
-    def _warm(self, engine: Engine, release: Release) -> None:
+    def _warm(self, engine: Engine, release: Release, seconds: float) -> None:
         """Runs what looks like the requests to come, else what was made up.
 
         A release was proved before it first served: that it runs slowly or not now is no reason to doubt it.
@@ -118,12 +122,12 @@ class Adoption:
         recent = self._recent(release.model)
         try:
             for gear in gears_of(engine):
-                self._warm_gear(gear, recent)
+                self._warm_gear(gear, recent, seconds)
         except ModeldropError as failure:
             LOG.warning("version %d of %s could not be warmed: %s", release.version, release.model, failure)
 
-    def _warm_gear(self, engine: Engine, recent: Sequence[Mapping[str, Array]]) -> None:
-        due = time.monotonic() + WARMING_SECONDS
+    def _warm_gear(self, engine: Engine, recent: Sequence[Mapping[str, Array]], seconds: float) -> None:
+        due = time.monotonic() + seconds
         warm = False
         for inputs in recent:
             warm = self._runs(engine, inputs) or warm

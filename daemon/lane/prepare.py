@@ -36,7 +36,14 @@ class Preparation:
                 raise Rejected("store", str(error)) from error
 
     def examine(
-        self, wish: Wish, candidate: Candidate, serving: Release | None, stages: Stages, *, is_rehearsal: bool = False
+        self,
+        wish: Wish,
+        candidate: Candidate,
+        serving: Release | None,
+        stages: Stages,
+        *,
+        is_rehearsal: bool = False,
+        is_loaded: bool = False,
     ) -> Report:
         """What the gate says of ``candidate``; raises ShuttingDown when the daemon stops over it."""
         releases = self._journal.releases_about(wish.model, candidate.sha256)
@@ -49,6 +56,7 @@ class Preparation:
             beside=wish.source.beside,
             relapse=relapse(releases, candidate.sha256),
             is_rehearsal=is_rehearsal,
+            is_loaded=is_loaded,
         )
         with stages.timed("gate"):
             try:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from daemon.errors import Rejected, ShuttingDown
+from daemon.errors import Rejected, ShuttingDown, StoreDamaged
 from daemon.history import Journal, age_seconds
 from daemon.holder import ModelHolder, Serving
 from daemon.lane import announcements
@@ -27,7 +27,10 @@ LOG = logging.getLogger("modeldrop.deployer")
 
 
 class Succession:
-    """The steps that every change of what serves has in common. Owned by the deployer, used by its thread alone."""
+    """The steps that every change of what serves has in common. Owned by the deployer, used by its thread alone.
+
+    ``verify`` raises StoreDamaged where the stored bytes of a hash are not sound.
+    """
 
     def __init__(
         self,
@@ -37,6 +40,8 @@ class Succession:
         adoption: Adoption,
         probation: Probation,
         housekeeping: Housekeeping,
+        *,
+        verify: Callable[[str], object],
     ) -> None:
         self._lane = lane
         self._holder = holder
@@ -44,6 +49,7 @@ class Succession:
         self._adoption = adoption
         self._probation = probation
         self._housekeeping = housekeeping
+        self._verify = verify
 
     def commit(self, release: Release, engine: Engine) -> None:
         """The commit point: from here on a restart serves ``release``. Closes ``engine`` where that fails."""
@@ -123,9 +129,9 @@ class Succession:
         before, *further = way_back
         stages = Stages()
         try:
-            engine = self._adoption.recall(before) or self._adoption.warm_engine(before, stages)
-        except Rejected as refusal:
-            LOG.error("version %d of %s cannot be gone back to: %s", before.version, failed.model, refusal.reason)
+            engine = self._adoption.recall(before) or self._loaded(before, stages)
+        except (Rejected, StoreDamaged) as error:
+            LOG.error("version %d of %s cannot be gone back to: %s", before.version, failed.model, error)
             return None
         self._dismiss(failed.model)  # what a request still has on loan
         release = instead_of(failed, before, self._journal.next_version(failed.model))
@@ -134,6 +140,12 @@ class Succession:
         retired = self.take_over(release, engine, stages, told)
         self.serve_again(release, further, retired)
         return release
+
+    def _loaded(self, before: Release, stages: Stages) -> Engine:
+        """The engine of ``before`` from the store; raises Rejected or StoreDamaged."""
+        with stages.timed("store"):
+            self._verify(before.sha256)
+        return self._adoption.warm_engine(before, stages, in_haste=True)
 
     def _end_after(self, seconds: float, release: Release) -> None:
         due = time.monotonic() + seconds

@@ -142,6 +142,18 @@ def test_rollback_serves_the_sealed_form(shared: Rig) -> None:
     assert second.exists()
 
 
+@pytest.mark.parametrize("keep_previous", [False, True])
+def test_rollback_never_serves_a_form_that_was_damaged_meanwhile(new_rig: NewRig, keep_previous: bool) -> None:
+    rig = new_rig(gate=ON, probation={"keep_previous": keep_previous}).start()
+    form = _sealed(rig, _upload(rig, network(rig.folder / "1.onnx", 21)))
+    before = _outputs(rig)
+    _upload(rig, network(rig.folder / "2.onnx", 22))
+    _flip_a_weight(form, form)  # in files of their own: what has the old ones mapped has not changed
+    answer = rig.post("/models/default/rollback")
+    assert (answer.status, answer.json["version"]) == (200, 3)
+    assert _outputs(rig) == before
+
+
 def test_same_content_for_another_model_shares_the_form(shared: Rig) -> None:
     path = network(shared.folder / "x.onnx", 31)
     form = _sealed(shared, _upload(shared, path, "one"))
