@@ -22,6 +22,7 @@ from daemon.lane.restore import newest_intact, renumbered
 from daemon.lane.succession import Succession
 from daemon.lane.wishes import RehearsedKind
 from daemon.release import Candidate, Release
+from daemon.runtime import Engine
 
 LOG = logging.getLogger("modeldrop.deployer")
 
@@ -135,8 +136,7 @@ class Deployer:
             if serving is not None and _is_what_serves(wish, candidate, serving):
                 return self._keep(wish, serving, stages)
             release = self._preparation.release(wish, candidate, report)
-            in_haste = wish.back_to is not None
-            engine = self._adoption.recall(release) or self._adoption.warm_engine(release, stages, in_haste=in_haste)
+            engine = self._adoption.recall(release) or self._loaded(wish, release, stages)
             self._succession.commit(release, engine)
             told = partial(announcements.live, wish, release, serving, stages, report)
             retired = self._succession.take_over(release, engine, stages, told)
@@ -235,6 +235,10 @@ class Deployer:
             )
             if self._holder.release_of(wish.model) is serving:
                 return serving, report
+
+    def _loaded(self, wish: Wish, release: Release, stages: Stages) -> Engine:
+        self._succession.make_room(release.model)
+        return self._adoption.warm_engine(release, stages, in_haste=wish.back_to is not None)
 
     def _need(self, model: str) -> None:
         if model not in self._journal.models():

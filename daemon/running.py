@@ -13,6 +13,7 @@ from daemon.assembly import assemble, check
 from daemon.config import Settings, load
 from daemon.intake.naming import shown
 from daemon.lifecycle import Daemon
+from daemon.runtime import memory
 
 LOG = logging.getLogger("modeldrop")
 
@@ -32,6 +33,7 @@ def checked(config: Path) -> Settings:
 
 def run(settings: Settings, on_signal: OnSignal) -> int:
     """Serves until a signal; 0 when all that had begun was answered, else 1. Raises ConfigError or StartupError."""
+    memory.give_large_blocks_back()
     with log.NativeLog() as native, redirect_stderr(native.stderr):
         faulthandler.enable(native.stderr)
         undo = log.configure(

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import InferenceFailed, ShuttingDown
-from daemon.gate import Memory, Subject, Tried
+from daemon.gate import Memory, SignatureCheck, Subject, Tried
 from daemon.holder import Serving
 from daemon.lane import Outcome
 from daemon.lane.probation import ProbationTerms
-from daemon.release import Event, Release
+from daemon.release import Event, Release, Signature, TensorSpec
 from daemon.runtime import Headroom
 from daemon.web.asking import Asked
 from daemon.web.predicting import Predictor
 from tests.deploying_rig import TERMS, DeployingRig
-from tests.fakes import WAIT_SECONDS, FakeEngine
+from tests.fakes import SIGNATURE, WAIT_SECONDS, FakeEngine, FakeLoader
 
 STANDING_BY = replace(TERMS, min_requests=4, max_error_rate=0.25, keep_previous=True)
 BODY = b'{"inputs": [[1, 1]]}'
@@ -328,6 +328,31 @@ def test_rollback_during_probation_serves_the_engine_that_stands_by(tried: Deplo
     assert [(engine.value, engine.closed.is_set()) for engine in tried.load.engines] == [(1.0, False), (2.0, False)]
     fail(tried)
     assert tried.serving() == (4, 2.0)
+
+
+def test_next_engine_is_loaded_when_what_stood_by_is_freed(
+    tried: DeployingRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_at_load: list[list[float]] = []
+    load = tried.load.__class__.__call__
+
+    def looking(loader: FakeLoader, path: Path) -> FakeEngine:
+        open_at_load.append(opened(tried))
+        return load(loader, path)
+
+    monkeypatch.setattr(FakeLoader, "__call__", looking)
+    tried.deploy(3)
+    assert open_at_load == [[2.0]]
+    assert opened(tried) == [2.0, 3.0]
+
+
+def test_what_stands_by_stays_where_the_next_is_refused(tmp_path: Path) -> None:
+    with DeployingRig(tmp_path, probation_terms=STANDING_BY, tried_checks=(SignatureCheck("exact"),)) as rig:
+        rig.deploy(1)
+        rig.deploy(2)
+        rig.trial.signature = Signature(SIGNATURE.inputs, (TensorSpec("other", "float32", ("batch", 1)),))
+        assert rig.deploy(3).kind == "rejected"
+        assert opened(rig) == [1.0, 2.0]
 
 
 def test_rollback_frees_nothing_for_an_engine_that_stands_by(tmp_path: Path) -> None:

@@ -101,11 +101,21 @@ class Adoption:
     def free_drained(self) -> None:
         """Closes every retired engine whose last lease is back, and gives their memory back to the system."""
         drained = [serving for serving in self._retired if serving.drained.is_set()]
+        if not drained:
+            return
+        started = time.perf_counter()
         for serving in drained:
             self._retired.remove(serving)
             serving.engine.close()
-        if drained:
-            memory.trim()
+        closed = time.perf_counter()
+        memory.trim()
+        ended = time.perf_counter()
+        LOG.debug(
+            "freed %s: %.1f ms to close, %.1f ms to give memory back",
+            ", ".join(f"version {serving.release.version} of {serving.release.model}" for serving in drained),
+            (closed - started) * 1e3,
+            (ended - closed) * 1e3,
+        )
 
     def clear(self) -> None:
         """Closes every engine that is left, drained or not: for the end, when nobody is served any more."""

@@ -75,6 +75,11 @@ class Succession:
         self.tell(told())
         return retired
 
+    def make_room(self, model: str) -> None:
+        """Frees what stands by for ``model``, before another engine is loaded: one beside what serves is enough."""
+        self._dismiss(model)
+        self._adoption.free_drained()
+
     def put_on_probation(self, release: Release, retired: Serving | None) -> None:
         """Watches ``release``; what it took the place of stands by meanwhile, where that is wanted and fits."""
         way_back = self._probation.way_back_to(retired.release) if retired else ()

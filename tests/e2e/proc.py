@@ -1,6 +1,7 @@
 """The daemon's process as the system sees it."""
 
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -25,6 +26,17 @@ def private_bytes(pid: int) -> int:
 def resident_bytes(pid: int) -> int:
     """Physical memory that it holds, mapped files included."""
     return int(psutil.Process(pid).memory_info().rss)
+
+
+def reset_peak(pid: int) -> None:
+    """``peak_bytes`` counts from now on (proc_pid_clear_refs(5))."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_bytes(pid: int) -> int:
+    """The most physical memory that it ever held, mapped files included."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def open_files(pid: int) -> int:

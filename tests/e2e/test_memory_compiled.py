@@ -1,13 +1,19 @@
-"""What a daemon that compiles all day holds: memory, descriptors, threads, processes and the store stay flat."""
+"""What a daemon that compiles all day holds: memory, descriptors, threads, processes and the store stay flat.
 
+And what it holds of a large network while a crowd asks for it: two engines at most.
+"""
+
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from statistics import median
 
 import pytest
 
+from bench.models import case_of
 from tests.e2e.conftest import NewRig
 from tests.e2e.crowd import Crowd, failures
-from tests.e2e.proc import descendants, open_files, resident_bytes, threads, warm_parent
+from tests.e2e.proc import descendants, open_files, peak_bytes, reset_peak, resident_bytes, threads, warm_parent
 from tests.e2e.rig import Rig
 from tests.e2e.waiting import eventually
 from tests.onnx_models import big
@@ -52,6 +58,51 @@ def test_everything_is_flat_over_300_reloads_of_compiled_models(new_rig: NewRig)
     assert failures(crowd.answers) == []
     assert len({taken.version for taken in crowd.answers}) > RELOADS // 2
     _expect_flat(held[WARM:])
+
+
+SWAPS = 50
+CONTENTS = 3
+"""One serves, one stands by, so a third is loaded each time."""
+CLIENTS = 8
+SOME = 5
+"""So many looks make a figure: the requests of a moment come and go."""
+
+
+def test_memory_of_a_large_network_under_load_is_flat_and_never_that_of_three_engines(new_rig: NewRig) -> None:
+    rig = new_rig(deploy={"allowed_dirs": ["models"]}).start()
+    case = case_of("cnn")
+    (rig.folder / "models").mkdir()
+    for number in range(CONTENTS):
+        case.write(rig.folder / "models" / f"{number}.onnx", number)
+    empty = resident_bytes(rig.pid)
+    _swap_to(rig, 0)
+    after: list[int] = []
+    with Crowd(rig.port, clients=CLIENTS, body=case.body) as crowd:
+        engine = median(_looks(rig, crowd)) - empty
+        for number in range(1, CONTENTS):
+            _swap_to(rig, number)
+        reset_peak(rig.pid)
+        for number in range(SWAPS):
+            _swap_to(rig, number % CONTENTS)
+            after.append(next(_looks(rig, crowd)))
+        peak = peak_bytes(rig.pid)
+    first, last = median(after[:SOME]), median(after[-SOME:])
+    print(*(f"{name} {value / MIB:.0f} MiB" for name, value in locals().items() if isinstance(value, int | float)))
+    assert failures(crowd.answers) == []
+    assert last <= 1.05 * first
+    assert peak <= empty + 2 * engine + 50 * MIB
+
+
+def _swap_to(rig: Rig, number: int) -> None:
+    answer = rig.post("/update_model", {"model_path": f"{number}.onnx"})
+    assert (answer.status, answer.json["outcome"]) == (200, "live")
+
+
+def _looks(rig: Rig, crowd: Crowd) -> Iterator[int]:
+    """What is resident, each time after two more rounds of the crowd."""
+    for _ in range(SOME):
+        crowd.wait_for_more(2 * CLIENTS)
+        yield resident_bytes(rig.pid)
 
 
 def _reload(rig: Rig, number: int) -> None:
