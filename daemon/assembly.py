@@ -154,7 +154,13 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
     )
     undo.callback(server.close)
     return Daemon(
-        server=server, deployer=deployer, watcher=watcher, journal=journal, readiness=readiness, undo=undo.pop_all()
+        server=server,
+        deployer=deployer,
+        watcher=watcher,
+        journal=journal,
+        readiness=readiness,
+        warm_up=spine.warm_up,
+        undo=undo.pop_all(),
     )
 
 

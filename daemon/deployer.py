@@ -202,7 +202,7 @@ class Deployer:
     def _restore(self, model: str) -> Release | None:
         stages = Stages()
         releases = self._journal.releases(model)
-        intact, faults = newest_intact(releases, self._store, self._preparation, self._adoption, stages)
+        intact, faults = newest_intact(releases, self._preparation, self._adoption, stages)
         if intact is None:
             self._journal.append(announcements.lost(model, faults))
             return None

@@ -39,7 +39,8 @@ class HttpServer(Protocol):
 class Daemon:
     """Everything that was assembled, to be run once. It owns ``undo``, which closes every part in the right order.
 
-    The sockets listen already; until ``serve`` runs, clients that come early wait instead of being refused.
+    The sockets listen already; until ``serve`` runs, clients that come early wait instead of being refused. ``warm_up``
+    is called when what served before serves again, for which it would only take a core away.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Daemon:
         watcher: Watcher,
         journal: Journal,
         readiness: Readiness,
+        warm_up: Callable[[], None],
         undo: ExitStack,
     ) -> None:
         self._server = server
@@ -57,6 +59,7 @@ class Daemon:
         self._watcher = watcher
         self._journal = journal
         self._readiness = readiness
+        self._warm_up = warm_up
         self._undo = undo
         self._start_up: threading.Thread | None = None
 
@@ -101,6 +104,7 @@ class Daemon:
         wait(restored)
         if self._readiness.is_stopping:
             return
+        self._warm_up()
         self._watcher.start()
         self._watcher.wait_for_first_deploys(MOMENT_SECONDS if restored else FIRST_DEPLOYS_SECONDS)
         if self._readiness.is_stopping:

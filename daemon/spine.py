@@ -53,11 +53,15 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Spine:
-    """The deployer, and what requests tell of themselves: ``ring`` keeps some, ``probation`` counts how they went."""
+    """The deployer, and what requests tell of themselves: ``ring`` keeps some, ``probation`` counts how they went.
+
+    ``warm_up`` starts the trials' parent, which would else be started when the first trial needs it.
+    """
 
     deployer: Deployer
     ring: RequestRing
     probation: Probation
+    warm_up: Callable[[], None]
 
 
 def build_spine(settings: Settings, holder: ModelHolder, journal: Journal, undo: ExitStack) -> Spine:
@@ -67,7 +71,6 @@ def build_spine(settings: Settings, holder: ModelHolder, journal: Journal, undo:
     undo.callback(deadlines.stop)
     parent = WarmParent()
     undo.callback(parent.stop)
-    parent.start()
     store = _open_store(settings.place(settings.state_dir) / "store")
     proofs = Proofs(saved_key(options))
     ring = _ring(settings.gate)
@@ -103,7 +106,7 @@ def build_spine(settings: Settings, holder: ModelHolder, journal: Journal, undo:
     )
     structure = Structure(max_bytes=int(settings.gate.structure.max_model_mb * MIB), versions=runtime_versions)
     gate = _gate(settings, structure, trial, ring, adoption)
-    preparation = Preparation(store, gate, journal, expect_size=structure.expect_size)
+    preparation = Preparation(store, gate, journal, expect_size=structure.expect_size, look_up=proofs.known)
     succession = Succession(lane, holder, journal, adoption, probation, housekeeping, verify=store.verify)
     probation.start(succession.give_up)
     deployer = Deployer(
@@ -116,7 +119,7 @@ def build_spine(settings: Settings, holder: ModelHolder, journal: Journal, undo:
         succession=succession,
         end_trials=parent.stop,
     )
-    return Spine(deployer, ring, probation)
+    return Spine(deployer, ring, probation, parent.start)
 
 
 def engine_options(settings: Settings) -> EngineOptions:

@@ -47,6 +47,7 @@ class DeployingRig:
     tried_checks: Sequence[TriedCheck] = (Relapse(), SignatureCheck("warn"))
     probation_terms: ProbationTerms = TERMS
     has_room: Callable[[], bool] = lambda: True
+    look_up: Callable[[Path], object] = lambda _: None
     recent: Callable[[str], Sequence[Mapping[str, Array]]] = lambda _: ()
 
     def __post_init__(self) -> None:
@@ -84,7 +85,7 @@ class DeployingRig:
             holder=self.holder,
             store=self.store,
             journal=self.journal,
-            preparation=Preparation(self.store, gate, self.journal, expect_size=lambda _: None),
+            preparation=Preparation(self.store, gate, self.journal, expect_size=lambda _: None, look_up=self.look_up),
             adoption=self.adoption,
             succession=succession,
             end_trials=self.trial.end,

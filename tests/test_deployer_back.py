@@ -1,6 +1,7 @@
 """Going back: rollbacks, and what a restart restores, sound or damaged."""
 
 import hashlib
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from daemon.errors import BreakingSignature, Rejected, ShuttingDown, UnknownModel, UnknownVersion
 from daemon.gate import Integrity, SignatureCheck, Subject
 from daemon.intake.store import Store
-from daemon.release import Signature, TensorSpec
+from daemon.release import Candidate, Signature, TensorSpec
 from tests.deploying_rig import DeployingRig
 from tests.fakes import SIGNATURE, WAIT_SECONDS
 
@@ -154,6 +155,23 @@ def test_restart_warms_the_engine_before_it_serves(tmp_path: Path) -> None:
     with DeployingRig(tmp_path) as rig:
         restored(rig)
         assert [engine.runs for engine in rig.load.engines] == [1]
+
+
+def test_restart_hashes_a_model_and_what_was_proved_of_it_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed(tmp_path, 1)
+    both = threading.Barrier(2)
+    verify = Store.verify
+
+    def hashing(store: Store, sha256: str) -> Candidate:
+        both.wait(WAIT_SECONDS)
+        return verify(store, sha256)
+
+    monkeypatch.setattr(Store, "verify", hashing)
+    with DeployingRig(tmp_path, look_up=lambda _: both.wait(WAIT_SECONDS)) as rig:
+        rig.deployer.restore()[0].result(WAIT_SECONDS)
+        assert rig.serving() == (1, 1.0)
 
 
 def test_restart_with_nothing_to_restore_does_nothing(rig: DeployingRig) -> None:

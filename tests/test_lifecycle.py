@@ -37,6 +37,7 @@ class Parts:
             watcher=cast(Any, _Ending(self, "watcher")),
             journal=part,
             readiness=part,
+            warm_up=lambda: self.told.append("warm up"),
             undo=undo,
         )
         self._serving = threading.Thread(target=self._serve)
@@ -127,7 +128,7 @@ def test_drop_directory_is_looked_at_only_once_the_last_good_releases_serve(part
     assert parts.told == ["deployer start", "deployer restore"]
     parts.restored.set_result(release_of())
     assert parts.waiting_for_deploys.wait(WAIT_SECONDS)
-    assert parts.told[2:] == ["watcher start", "watcher wait_for_first_deploys 1.0"]
+    assert parts.told[2:] == ["warm up", "watcher start", "watcher wait_for_first_deploys 1.0"]
 
 
 def test_ready_waits_longer_for_the_first_deploys_where_nothing_served_before(first_start: Parts) -> None:

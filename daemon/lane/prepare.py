@@ -1,6 +1,8 @@
 """The first half of a deploy: from a wish to a numbered release that may serve. It runs on the deployer's thread."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from daemon.errors import Rejected, ShuttingDown, StoreDamaged
 from daemon.gate import Gate, Report, Subject
@@ -16,14 +18,24 @@ from daemon.trial import Interrupted
 class Preparation:
     """Intake, then the gate. Owned by the deployer, used by its thread alone.
 
-    ``expect_size`` raises Rejected for more bytes than a model may have, before they are copied.
+    ``expect_size`` raises Rejected for more bytes than a model may have, before they are copied. ``look_up`` reads what
+    was proved of a model file, and holds it.
     """
 
-    def __init__(self, store: Store, gate: Gate, journal: Journal, *, expect_size: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        gate: Gate,
+        journal: Journal,
+        *,
+        expect_size: Callable[[int], None],
+        look_up: Callable[[Path], object],
+    ) -> None:
         self._store = store
         self._gate = gate
         self._journal = journal
         self._expect_size = expect_size
+        self._look_up = look_up
 
     def bring(self, wish: Wish, stages: Stages) -> Candidate:
         """The wish's bytes as a candidate in the store; raises Rejected, SourceChanged or TooLarge."""
@@ -85,6 +97,16 @@ class Preparation:
             metadata=report.proof.metadata,
             trial=report.proof.trial,
         )
+
+    def verified(self, sha256: str) -> Candidate:
+        """A stored candidate whose bytes are sound; raises StoreDamaged.
+
+        Its compiled form is as large, and is hashed at the same time: a start waits for both.
+        """
+        with ThreadPoolExecutor(1, thread_name_prefix="store-verify") as beside:
+            hashed = beside.submit(self._store.verify, sha256)
+            self._look_up(self._store.candidate(sha256).path)
+            return hashed.result()
 
     def prove(self, candidate: Candidate, model: str) -> None:
         """Has bytes that served before prove that they run here and now, where that is not known; raises Rejected."""

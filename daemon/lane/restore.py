@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from daemon.errors import Rejected, StoreDamaged
 from daemon.history import utc_now
-from daemon.intake.store import Store
 from daemon.lane.adopt import Adoption
 from daemon.lane.back import relapses
 from daemon.lane.prepare import Preparation
@@ -26,7 +25,7 @@ class Intact:
 
 
 def newest_intact(
-    releases: Sequence[Release], store: Store, preparation: Preparation, adoption: Adoption, stages: Stages
+    releases: Sequence[Release], preparation: Preparation, adoption: Adoption, stages: Stages
 ) -> tuple[Intact | None, list[str]]:
     """The first of ``releases`` (newest first) that verifies and loads, and what was wrong with those before it.
 
@@ -42,7 +41,7 @@ def newest_intact(
         tried.add(release.sha256)
         try:
             with stages.timed("store"):
-                candidate = store.verify(release.sha256)
+                candidate = preparation.verified(release.sha256)
             with stages.timed("gate"):
                 preparation.prove(candidate, release.model)
             return Intact(release, adoption.warm_engine(release, stages)), faults
