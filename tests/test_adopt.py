@@ -13,7 +13,8 @@ from daemon.holder import ModelHolder
 from daemon.lane import Stages
 from daemon.lane.adopt import WARMING_SECONDS, Adoption
 from daemon.lane.loading import Loading
-from daemon.runtime import Array, Output
+from daemon.runtime import Array, CoreBudget, Engine, Output
+from daemon.runtime.gears import GearedEngine
 from tests.deploying_rig import DeployingRig
 from tests.fakes import FakeEngine, release_of
 
@@ -65,7 +66,7 @@ def holder() -> Iterator[ModelHolder]:
     holder.close()
 
 
-def warmed(holder: ModelHolder, engine: FakeEngine, *recent: float, in_haste: bool = False) -> object:
+def warmed(holder: ModelHolder, engine: Engine, *recent: float, in_haste: bool = False) -> object:
     """The engine of a release whose model had these requests of late."""
 
     def requests_of(model: str) -> Sequence[Mapping[str, Array]]:
@@ -92,6 +93,16 @@ def test_engine_is_warmed_by_made_up_inputs_where_there_were_no_requests(
 def test_engine_is_run_once_in_haste(holder: ModelHolder, engine: Recording) -> None:
     warmed(holder, engine, 7, 8, 9, in_haste=True)
     assert engine.seen == [7]
+
+
+@pytest.mark.parametrize(("in_haste", "narrow_saw"), [(False, [7, 8]), (True, [])])
+def test_every_gear_is_warmed_but_in_haste(
+    holder: ModelHolder, engine: Recording, in_haste: bool, narrow_saw: list[float]
+) -> None:
+    narrow = Recording()
+    warmed(holder, GearedEngine([(2, engine), (1, narrow)], CoreBudget(2)), 7, 8, in_haste=in_haste)
+    assert engine.seen[:1] == [7]
+    assert narrow.seen == narrow_saw
 
 
 @pytest.mark.parametrize("error", [InvalidInput("no"), InferenceFailed("no"), RunTimeout("no")])

@@ -44,7 +44,7 @@ def newest_intact(
                 candidate = preparation.verified(release.sha256)
             with stages.timed("gate"):
                 preparation.prove(candidate, release.model)
-            return Intact(release, adoption.warm_engine(release, stages)), faults
+            return Intact(release, adoption.warm_engine(release, stages, in_haste=True)), faults
         except StoreDamaged as damage:
             faults.append(f"version {release.version}: {damage}")
         except Rejected as refusal:
