@@ -196,7 +196,9 @@ def test_update_whose_trial_outlasts_the_drain_is_cut(new_rig: NewRig) -> None:
         assert rig.stop(seconds=GONE_SECONDS) == 1
     finally:
         client.join(GONE_SECONDS)
-    assert not is_running(pid)
+    eventually(
+        lambda: not is_running(pid), "the process to be gone", GONE_SECONDS
+    )  # it was left behind, to die by itself
 
 
 def _update_to_be_cut(rig: Rig) -> None:
