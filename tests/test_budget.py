@@ -108,3 +108,43 @@ def test_sum_of_what_is_lent_never_exceeds_the_cores() -> None:
     assert worst <= 3
     with budget.claim(3, timeout_seconds=0) as cores:
         assert cores == 3, "all came back"
+
+
+def test_run_that_needs_several_cores_waits_for_them_and_those_behind_it_wait_too() -> None:
+    budget = CoreBudget(3)
+    order: list[str] = []
+
+    def run(name: str, least: int) -> None:
+        with budget.claim(3, least=least, timeout_seconds=WAIT_SECONDS):
+            order.append(name)
+
+    with budget.claim(1, timeout_seconds=1):
+        wide, narrow = (threading.Thread(target=run, args=given) for given in (("wide", 3), ("narrow", 1)))
+        wide.start()
+        wait_until_waiting(budget, 1)
+        narrow.start()
+        wait_until_waiting(budget, 2)
+        assert order == []
+    for thread in (wide, narrow):
+        thread.join(WAIT_SECONDS)
+    assert order == ["wide", "narrow"]
+
+
+def test_who_stood_behind_one_that_gave_up_goes_on() -> None:
+    budget = CoreBudget(2)
+    with budget.claim(1, timeout_seconds=1), ThreadPoolExecutor(2) as pool:
+
+        def run(least: int, seconds: float) -> int:
+            with budget.claim(least, least=least, timeout_seconds=seconds) as cores:
+                return cores
+
+        impatient = pool.submit(run, 2, 0.05)
+        wait_until_waiting(budget, 1)
+        patient = pool.submit(run, 1, WAIT_SECONDS)
+        assert isinstance(impatient.exception(WAIT_SECONDS), RunTimeout)
+        assert patient.result(WAIT_SECONDS) == 1
+
+
+def test_nobody_needs_more_cores_than_there_are() -> None:
+    with CoreBudget(2).claim(8, least=8, timeout_seconds=0) as cores:
+        assert cores == 2

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from daemon.errors import Rejected, RunTimeout
-from daemon.runtime import Array, CoreBudget, Deadlines, EngineOptions, Gearbox, Output, gears_of
+from daemon.runtime import Array, CoreBudget, Deadlines, EngineOptions, Gearbox, Output, gears_of, waits_for_cores
 from daemon.runtime.gears import GearedEngine
 from tests import onnx_models
 from tests.fakes import WAIT_SECONDS, FakeEngine
@@ -65,6 +65,20 @@ def test_wait_for_a_core_is_part_of_the_time() -> None:
     assert 4 < held.timeout_seconds <= 5
 
 
+def test_run_of_a_model_with_a_wide_session_alone_waits_for_all_of_its_cores() -> None:
+    wide, other = Held(), Held()
+    budget = CoreBudget(2)
+    with ThreadPoolExecutor(2) as pool:
+        busy = pool.submit(GearedEngine([(1, other)], budget).run, INPUTS, timeout_seconds=WAIT_SECONDS)
+        assert other.began.wait(WAIT_SECONDS)
+        run = pool.submit(GearedEngine([(2, wide)], budget).run, INPUTS, timeout_seconds=WAIT_SECONDS)
+        assert not wide.began.wait(0.05), "there was one core"
+        wide.may_end.set()
+        other.may_end.set()
+        for each in (busy, run):
+            assert len(each.result(WAIT_SECONDS)) == 1
+
+
 def test_closing_closes_every_gear() -> None:
     wide, narrow = FakeEngine(), FakeEngine()
     engine = GearedEngine([(2, wide), (1, narrow)], CoreBudget(2))
@@ -96,9 +110,10 @@ def gearbox(deadlines: Deadlines, threads: int = 0, cores: int = 4) -> Gearbox:
 def test_model_gets_the_gears_that_its_trial_speaks_for(tmp_path: Path, deadlines: Deadlines) -> None:
     path = onnx_models.constant_model(tmp_path / "m.onnx", 2.5)
     ten = {"input": np.zeros((1, 10), np.float32)}
-    for trial, number in ((LONG, 2), (SHORT, 1), ({}, 1)):
+    for trial, number, waits in ((LONG, 2, True), (SHORT, 1, False), ({}, 1, True)):
         engine = gearbox(deadlines).load(path, trial)
         assert len(gears_of(engine)) == number
+        assert waits_for_cores(engine) is waits
         for each in (engine, *gears_of(engine)):
             assert each.run(ten, timeout_seconds=5)[0].tolist() == [[2.5] * 5]  # type: ignore[union-attr]
         engine.close()

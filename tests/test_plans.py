@@ -22,7 +22,10 @@ def trial(*each_us: float, equals: bool | None = True) -> dict[str, object]:
         (trial(500, 100, equals=None), 1),
         (trial(500, 100, equals=False), 1),
         (trial(500), 1),
+        (trial(500_000, 260_000), 1),  # others would wait too long
+        (trial(90_000, 46_000, 30_000, 28_000), 4),
         ({}, 1),
+        ({"runs": [{"batch": 1, "seconds": 1.0}]}, 1),
         ({"runs": [], "batch": {"equals_single": True}}, 1),
     ],
 )

@@ -8,10 +8,10 @@ from daemon.runtime.decoders import decoder_of
 from daemon.runtime.dtypes import Array
 from daemon.runtime.engine import OnnxEngine, load_engine, map_engine
 from daemon.runtime.flat_json import read_flat
-from daemon.runtime.gears import Gearbox, gears_of
+from daemon.runtime.gears import Gearbox, gears_of, waits_for_cores
 from daemon.runtime.headroom import Headroom, headroom
 from daemon.runtime.memory import trim
-from daemon.runtime.plans import batch_size
+from daemon.runtime.plans import batch_limit_seconds, batch_size
 from daemon.runtime.port import Engine, Output
 from daemon.runtime.sessions import EngineOptions, can_save, check_providers, saved_key
 from daemon.runtime.synthesis import FirstRun, alike, attempts, first_run
@@ -34,6 +34,7 @@ __all__ = [
     "Share",
     "alike",
     "attempts",
+    "batch_limit_seconds",
     "batch_size",
     "can_save",
     "check_providers",
@@ -50,4 +51,5 @@ __all__ = [
     "saved_key",
     "trim",
     "usable_cores",
+    "waits_for_cores",
 ]

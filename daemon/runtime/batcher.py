@@ -8,22 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from daemon.errors import HandOver, ModeldropError
+from daemon.errors import HandOver, ModeldropError, RunTimeout
 from daemon.release import Signature
 from daemon.runtime.dtypes import Array
 from daemon.runtime.port import Output
 
 Run = Callable[[Mapping[str, Array]], list[Output]]
 Share = Callable[[], list[Output]]
-"""The outputs for one member's inputs; the first call runs the batch. Raises HandOver where it is to be run alone."""
+"""The outputs for one member's inputs; the first call makes the run. Raises HandOver where it is to be made alone."""
 
 
 class Batch:
     """Inputs that are run together, as far as they fit. For one thread, which adds them and then calls for the shares.
 
     ``run`` runs the model; ``most`` rows go into one run. Members whose rows have other shapes or types make a run of
-    their own. Where a run fails, whoever is to blame, each of its members is to be run alone, which their shares say by
-    HandOver; so does that of a member which nothing goes with.
+    their own. Where a run of several fails, whoever is to blame, each of its members is to be run alone, which their
+    shares say by HandOver; so does that of one which cannot be put together with any. A run of one raises what ``run``
+    does, but HandOver where it took too long for others to wait.
     """
 
     def __init__(self, signature: Signature, run: Run, *, most: int) -> None:
@@ -69,15 +70,23 @@ class _Joint:
         return lambda: self._share(begin, begin + rows)
 
     def _share(self, begin: int, end: int) -> list[Output]:
-        if self._outputs is None and not self._failed and len(self._members) > 1:
+        if len(self._members) == 1:
+            return self._run_one()
+        if self._outputs is None and not self._failed:
             self._run_all()
         if self._outputs is None:
             raise HandOver
         return [output[begin:end] for output in self._outputs]  # type: ignore[index]  # has as many rows: see below
 
-    def _run_all(self) -> None:
-        inputs = {name: np.concatenate([each[name] for each in self._members]) for name in self._members[0]}
+    def _run_one(self) -> list[Output]:
         try:
+            return self._run(self._members[0])
+        except RunTimeout:
+            raise HandOver from None  # alone, it may take longer
+
+    def _run_all(self) -> None:
+        try:
+            inputs = {name: np.concatenate([each[name] for each in self._members]) for name in self._members[0]}
             outputs = self._run(inputs)
         except (ModeldropError, HandOver, MemoryError):
             self._failed = True

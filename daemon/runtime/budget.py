@@ -12,7 +12,10 @@ from daemon.errors import RunTimeout
 
 
 class CoreBudget:
-    """Lends ``cores``: all that a run wants where they are free, else one. Who finds none waits. Thread-safe."""
+    """Lends ``cores``: all that a run wants where they are free, else the least that will do. Thread-safe.
+
+    Who finds fewer waits, and those who come later behind it: so what needs many cores gets them in the end.
+    """
 
     def __init__(self, cores: int) -> None:
         self._cores = cores
@@ -21,53 +24,58 @@ class CoreBudget:
         self._waiting: deque[_Place] = deque()  # guarded by _lock; none of them while a core is free
 
     @contextmanager
-    def claim(self, wanted: int, *, timeout_seconds: float) -> Iterator[int]:
-        """How many cores a run has until the block ends: ``wanted``, or as many as there are, or one.
+    def claim(self, wanted: int, *, least: int = 1, timeout_seconds: float) -> Iterator[int]:
+        """How many cores a run has until the block ends: ``wanted``, or ``least``, neither more than there are.
 
-        Raises RunTimeout after ``timeout_seconds`` without any.
+        Raises RunTimeout after ``timeout_seconds`` without them.
         """
-        wanted = max(1, min(wanted, self._cores))
-        granted = self._take(wanted, timeout_seconds)
+        granted = self._take(_Place(min(wanted, self._cores), min(least, self._cores)), timeout_seconds)
         try:
             yield granted
         finally:
             self._give_back(granted)
 
-    def _take(self, wanted: int, timeout_seconds: float) -> int:
+    def _take(self, place: "_Place", timeout_seconds: float) -> int:
         with self._lock:
-            if self._free:
-                return self._grant_locked(wanted)
-            place = _Place(wanted)
+            if not self._waiting and self._grant_locked(place, alone=True):
+                return place.granted
             self._waiting.append(place)
         if place.called.acquire(timeout=min(timeout_seconds, threading.TIMEOUT_MAX)):
             return place.granted
         with self._lock:
             if not place.granted:
                 self._waiting.remove(place)
+                self._call_locked()  # who stood behind it may need less
                 raise RunTimeout(f"the run found no free core within {timeout_seconds:g} seconds")
         return place.granted  # it was called in the last moment
 
     def _give_back(self, granted: int) -> None:
         with self._lock:
             self._free += granted
-            while self._free and self._waiting:
-                place = self._waiting.popleft()
-                place.granted = self._grant_locked(1 if self._waiting else place.wanted)
-                place.called.release()
+            self._call_locked()
 
-    def _grant_locked(self, wanted: int) -> int:
-        granted = wanted if self._free >= wanted else 1
-        self._free -= granted
-        return granted
+    def _call_locked(self) -> None:
+        while self._waiting and self._grant_locked(self._waiting[0], alone=len(self._waiting) == 1):
+            self._waiting.popleft().called.release()
+
+    def _grant_locked(self, place: "_Place", *, alone: bool) -> bool:
+        """Give ``place`` what it wants where that is free and nobody else waits, else the least; whether it got it."""
+        cores = place.wanted if alone and self._free >= place.wanted else place.least
+        if self._free < cores:
+            return False
+        place.granted = cores
+        self._free -= cores
+        return True
 
 
 class _Place:
     """One that waits. ``called`` opens once ``granted`` is set."""
 
-    __slots__ = ("called", "granted", "wanted")
+    __slots__ = ("called", "granted", "least", "wanted")
 
-    def __init__(self, wanted: int) -> None:
-        self.wanted = wanted
+    def __init__(self, wanted: int, least: int) -> None:
+        self.wanted = max(1, wanted)
+        self.least = max(1, min(least, self.wanted))
         self.granted = 0
         self.called = threading.Lock()
         self.called.acquire()

@@ -11,7 +11,7 @@ from daemon.runtime.budget import CoreBudget
 from daemon.runtime.deadlines import Deadlines
 from daemon.runtime.dtypes import Array
 from daemon.runtime.engine import load_engine, map_engine
-from daemon.runtime.plans import batch_size, gears
+from daemon.runtime.plans import batch_size, gears, is_short
 from daemon.runtime.port import Engine, Output
 from daemon.runtime.sessions import EngineOptions, can_save
 
@@ -28,7 +28,7 @@ class GearedEngine:
     def __init__(self, engines: Sequence[tuple[int, Engine]], budget: CoreBudget) -> None:
         self._engines = tuple(engines)
         self.gears = tuple(engine for _, engine in engines)
-        self._widest = engines[0][0]
+        self._widest, self._narrowest = engines[0][0], engines[-1][0]
         self._budget = budget
 
     @property
@@ -44,7 +44,7 @@ class GearedEngine:
     def run(self, inputs: Mapping[str, Array], *, timeout_seconds: float) -> list[Output]:
         """As ``Engine.run``; the wait for a core is part of the time."""
         due = time.monotonic() + timeout_seconds
-        with self._budget.claim(self._widest, timeout_seconds=timeout_seconds) as cores:
+        with self._budget.claim(self._widest, least=self._narrowest, timeout_seconds=timeout_seconds) as cores:
             engine = next((engine for threads, engine in self._engines if threads <= cores), self.gears[-1])
             return engine.run(inputs, timeout_seconds=max(0.0, due - time.monotonic()))
 
@@ -57,6 +57,11 @@ class GearedEngine:
 def gears_of(engine: Engine) -> Sequence[Engine]:
     """The engines of which a run of ``engine`` takes one: itself, unless it is geared."""
     return engine.gears if isinstance(engine, GearedEngine) else (engine,)
+
+
+def waits_for_cores(engine: Engine) -> bool:
+    """Whether a run of ``engine`` may have to wait for others to end."""
+    return isinstance(engine, GearedEngine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +89,12 @@ class Gearbox:
     def _geared(self, make: Callable[[EngineOptions], Engine], trial: Mapping[str, Any], copy_bytes: int) -> Engine:
         if not can_save(self.options):  # another device does the work, whose threads are not ours to count
             return make(self.options)
+        if is_short(trial):
+            return make(replace(self.options, threads=self.options.threads or 1))
         if self.options.threads:
             return GearedEngine([(self.options.threads, make(self.options))], self.budget)
         is_batched = batch_size(trial, most=self.most_batched) > 1
         wanted = gears(trial, self.cores, is_cheap_twice=copy_bytes <= CHEAP_BYTES, is_batched=is_batched)
-        if wanted == (1,):
-            return make(replace(self.options, threads=1))
         engines: list[tuple[int, Engine]] = []
         try:
             for threads in wanted:

@@ -15,6 +15,8 @@ GAIN = 1.5
 """So much cheaper must an item in a batch be than alone, for batches to be worth their wait."""
 STILL_GAIN = 1.1
 """So much cheaper must it be than in a batch of half the size, for the larger one to be worth it."""
+LONGEST_SECONDS = 0.2
+"""Nobody is to wait longer for those before it to be run together."""
 QUICK_SECONDS = 50e-6
 """What takes less is answered sooner than it could be put together."""
 
@@ -26,26 +28,35 @@ def gears(trial: Mapping[str, Any], cores: int, *, is_cheap_twice: bool, is_batc
     ``is_batched``. ``trial`` is what ``Release.trial`` has, perhaps nothing; ``is_cheap_twice`` says that a second
     session costs little memory.
     """
-    single_seconds = _seconds(trial).get(1)
-    if cores == 1 or (single_seconds is not None and single_seconds < LONG_SECONDS):
+    if cores == 1 or is_short(trial):
         return (1,)
-    if not is_cheap_twice or single_seconds is None or is_batched:
+    if not is_cheap_twice or 1 not in _seconds(trial) or is_batched:
         return (cores,)
     return (cores, 1)
+
+
+def is_short(trial: Mapping[str, Any]) -> bool:
+    """Whether a run is known to be so short that it need not be counted, and gains nothing by threads."""
+    return _seconds(trial).get(1, LONG_SECONDS) < LONG_SECONDS
 
 
 def batch_size(trial: Mapping[str, Any], *, most: int = 1 << 30) -> int:
     """The rows that are best run together, at most ``most``; 1 where batches are not proved to equal their rows."""
     seconds = _seconds(trial)
     single_seconds = seconds.get(1, 0.0)
-    if single_seconds < QUICK_SECONDS or trial["batch"]["equals_single"] is not True:
+    if single_seconds < QUICK_SECONDS or trial.get("batch", {}).get("equals_single") is not True:
         return 1
     best, best_each = 1, single_seconds
-    for size in sorted(size for size in seconds if 1 < size <= most):
+    for size in sorted(size for size in seconds if 1 < size <= most and seconds[size] <= LONGEST_SECONDS):
         each = seconds[size] / size
         if each * STILL_GAIN <= best_each:
             best, best_each = size, each
     return best if best_each * GAIN <= single_seconds else 1
+
+
+def batch_limit_seconds(trial: Mapping[str, Any], size: int) -> float:
+    """When to give up a batch of ``size`` rows: far beyond what such a one took in the trial."""
+    return min(2.0, max(0.25, 10 * _seconds(trial).get(size, 0.0)))
 
 
 def _seconds(trial: Mapping[str, Any]) -> dict[int, float]:
