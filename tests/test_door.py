@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from werkzeug.test import Client, TestResponse
 
 from daemon.errors import AT_ONCE, HandOver
+from daemon.runtime import CoreBudget
+from daemon.runtime.gears import GearedEngine
 from daemon.web.access import Tokens
 from daemon.web.door import PredictDoor, is_quick, model_asked
 from daemon.web.faces import QUICK_SECONDS, TIMED_ONCE_IN, Face
@@ -197,6 +199,17 @@ def test_outputs_that_take_long_to_write_are_handed_over(rig: WebRig, monkeypatc
         big = np.zeros((1, 1 + AT_ONCE_BYTES // 4), np.float32)
         monkeypatch.setattr(serving.engine, "run", lambda *_, **__: [big])
     assert at_once(rig, orjson.dumps({"inputs": TEN})) == ["handed over"]
+    assert rig.predict().status_code == 200
+
+
+def test_run_that_may_have_to_wait_for_a_core_is_handed_over(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = CoreBudget(1)
+    with rig.holder.lease("default") as serving:
+        monkeypatch.setattr(serving, "engine", GearedEngine([(1, serving.engine)], budget))
+    body = orjson.dumps({"inputs": TEN})
+    with budget.claim(1, timeout_seconds=1):
+        assert at_once(rig, body) == ["handed over"]
+    assert not rig.predictor.is_quick("default")
     assert rig.predict().status_code == 200
 
 

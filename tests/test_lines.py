@@ -16,9 +16,10 @@ from tests.fakes import WAIT_SECONDS
 class Grouping:
     """Requests of one path go together, three at most; those of /alone with nobody."""
 
-    def __init__(self, *, wait_seconds: float = 0.0, fails: bool = False) -> None:
+    def __init__(self, *, wait_seconds: float = 0.0, fails: bool = False, gives_none: bool = False) -> None:
         self.wait_seconds = wait_seconds
         self.fails = fails
+        self.gives_none = gives_none
         self.open = 0
 
     def kind_of(self, _method: str, path: str) -> Hashable | None:
@@ -32,12 +33,14 @@ class Grouping:
         if self.fails:
             raise RuntimeError("no group to be had")
         self.open += 1
-        yield f"group of {kind}"
+        yield None if self.gives_none else f"group of {kind}"
         self.open -= 1
 
 
 class Request:
     """Notes how it was answered; waits for ``may_end`` where that is given."""
+
+    goes_alone = False
 
     def __init__(self, seen: list[Any], name: str, *, may_end: threading.Event | None = None, fails: str = "") -> None:
         self.seen, self.name, self.may_end, self.fails = seen, name, may_end, fails
@@ -51,12 +54,15 @@ class Request:
         self.ended.set()
 
     def begin(self, marks: Mapping[str, object]) -> Callable[[], None]:
-        self.seen.append((self.name, marks.get(TOGETHER)))
+        self.seen.append((self.name, marks[TOGETHER]))
         if self.fails == "first":
             raise RuntimeError("the first half")
         return self.finish
 
     def finish(self) -> None:
+        self.began.set()
+        if self.may_end is not None:
+            assert self.may_end.wait(WAIT_SECONDS)
         self.seen.append((self.name, "finished"))
         if self.fails == "second":
             raise RuntimeError("the second half")
@@ -89,12 +95,12 @@ def held(lines: Lines, seen: list[Any], path: str = "/m") -> threading.Event:
     return may_end
 
 
-def test_request_that_finds_nobody_is_answered_alone_at_once(pool: Pool) -> None:
+def test_request_that_finds_nobody_is_answered_at_once(pool: Pool) -> None:
     seen: list[Any] = []
     request = Request(seen, "a")
     submit(Lines(pool, Grouping(), max_waiting=10), request)
     assert request.ended.wait(WAIT_SECONDS)
-    assert seen == [("a", "alone")]
+    assert seen == [("a", "group of /m"), ("a", "finished")]
 
 
 def test_those_who_come_meanwhile_are_answered_together_as_many_as_go(pool: Pool) -> None:
@@ -110,7 +116,8 @@ def test_those_who_come_meanwhile_are_answered_together_as_many_as_go(pool: Pool
     for other in others:
         assert other.ended.wait(WAIT_SECONDS)
     begun = [(name, "group of /m") for name in "abc"]
-    assert seen == [*begun, ("a", "finished"), ("b", "finished"), ("c", "finished"), ("d", "alone")]
+    ended = [(name, "finished") for name in "abc"]
+    assert seen == [("first", "finished"), *begun, *ended, ("d", "group of /m"), ("d", "finished")]
     assert grouping.open == 0
     assert lines.waiting == 0
 
@@ -146,7 +153,7 @@ def test_next_group_goes_behind_what_others_have_queued() -> None:
         assert each.ended.wait(WAIT_SECONDS)
     pool.finish()
     assert pool.join(threading.TIMEOUT_MAX)
-    assert seen[0] == ("other", "alone")
+    assert seen[1] == ("other", "group of /other")
 
 
 @pytest.mark.parametrize("half", ["first", "second"])
@@ -163,40 +170,63 @@ def test_half_that_fails_is_no_concern_of_the_others(pool: Pool, half: str, capl
     assert [record.getMessage() for record in caplog.records] == ["a connection failed while it was served"]
 
 
-def test_members_are_answered_where_no_group_is_to_be_had(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("how", ["fails", "none"])
+def test_members_are_answered_by_themselves_where_no_group_is_to_be_had(
+    pool: Pool, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
     seen: list[Any] = []
-    lines = Lines(pool, Grouping(fails=True), max_waiting=10)
-    may_end = held(lines, seen)
+    lines = Lines(pool, Grouping(fails=how == "fails", gives_none=how == "none"), max_waiting=10)
     others = [Request(seen, name) for name in "ab"]
     submit(lines, *others)
-    may_end.set()
     for other in others:
         assert other.ended.wait(WAIT_SECONDS)
-    assert ("a", None) in seen
-    assert len(caplog.records) == 1
+    assert sorted(seen) == [("a", "alone"), ("b", "alone")]
+    assert bool(caplog.records) == (how == "fails")
 
 
-def test_more_than_may_wait_are_refused(pool: Pool) -> None:
+def test_request_whose_answer_may_have_to_wait_goes_alone(pool: Pool) -> None:
     seen: list[Any] = []
-    lines = Lines(pool, Grouping(), max_waiting=2)
+    lines = Lines(pool, Grouping(), max_waiting=10)
     may_end = held(lines, seen)
-    others = [Request(seen, name) for name in "ab"]
-    submit(lines, *others)
-    refusal = lines.submit(Request(seen, "c"), "POST", "/m")
-    assert refusal is not None
-    assert (refusal.status, refusal.code) == (503, "overloaded")
+    slow = Request(seen, "slow")
+    slow.goes_alone = True
+    submit(lines, slow)
+    assert slow.ended.wait(WAIT_SECONDS)
     may_end.set()
-    for other in others:
-        assert other.ended.wait(WAIT_SECONDS)
 
 
-def test_line_that_the_pool_refuses_is_none(pool: Pool) -> None:
-    full = Pool("full", threads=1, max_queue=0)
-    lines = Lines(full, Grouping(), max_waiting=2)
-    for _ in range(2):
-        refusal = lines.submit(Request([], "a"), "POST", "/m")
+@pytest.mark.parametrize("question", ["kind_of", "most"])
+def test_question_that_fails_loses_no_request(
+    pool: Pool, question: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("nobody knows")
+
+    monkeypatch.setattr(Grouping, question, fail)
+    seen: list[Any] = []
+    lines = Lines(pool, Grouping(), max_waiting=10)
+    for name in "ab":
+        request = Request(seen, name)
+        submit(lines, request)
+        assert request.ended.wait(WAIT_SECONDS)
+    assert len(caplog.records) == 2
+
+
+def test_no_more_wait_in_all_lines_than_may(pool: Pool) -> None:
+    seen: list[Any] = []
+    lines = Lines(pool, Grouping(), max_waiting=3)
+    ends = [held(lines, seen, path=path) for path in ("/a", "/b")]
+    others = [Request(seen, name) for name in "abc"]
+    for other, path in zip(others, ("/a", "/b", "/c"), strict=True):
+        submit(lines, other, path=path)
+    for path in ("/a", "/d", "/alone"):
+        refusal = lines.submit(Request(seen, "d"), "POST", path)
         assert refusal is not None
-    assert lines.waiting == 0
+        assert (refusal.status, refusal.code) == (503, "overloaded")
+    for may_end in ends:
+        may_end.set()
+    for other in others:
+        assert other.ended.wait(WAIT_SECONDS)
 
 
 def test_first_waits_for_company_where_that_is_wanted(pool: Pool) -> None:
@@ -206,7 +236,19 @@ def test_first_waits_for_company_where_that_is_wanted(pool: Pool) -> None:
     submit(lines, *members)
     for each in members:
         assert each.ended.wait(WAIT_SECONDS / 2), "a full group waits no longer"
-    assert seen[0] == ("a", "group of /m")
+    assert seen[:3] == [(name, "group of /m") for name in "abc"]
+
+
+def test_those_who_came_while_others_ran_wait_for_nobody(pool: Pool) -> None:
+    seen: list[Any] = []
+    grouping = Grouping()
+    lines = Lines(pool, grouping, max_waiting=10)
+    may_end = held(lines, seen)
+    grouping.wait_seconds = WAIT_SECONDS
+    late = Request(seen, "late")
+    submit(lines, late)
+    may_end.set()
+    assert late.ended.wait(WAIT_SECONDS / 2)
 
 
 def test_those_in_line_are_let_go_of_at_the_end() -> None:

@@ -140,6 +140,21 @@ def test_requests_of_one_kind_that_wait_are_begun_together_and_who_does_not_fit_
     assert loners == [b"1"]
 
 
+class BigGroups(Groups):
+    """What goes to ``/big`` goes together."""
+
+    def kind_of(self, _method: str, path: str) -> str | None:
+        return path if path == "/big" else None
+
+
+def test_client_that_does_not_take_its_answers_holds_up_nobody_of_its_kind(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path, grouping=BigGroups()) as running, running.client() as lazy, running.client() as keen:
+        lazy.send(b"GET /big HTTP/1.1\r\n\r\n" * 6)  # 48 MB, of which no more than 16 wait to be sent
+        running.toy.wait_entered({"waitress": 3, "granian": 1}[serve.front])
+        for _ in range(3):
+            assert len(keen.send(b"GET /big HTTP/1.1\r\n\r\n").reply().body) == 8 << 20
+
+
 def test_question_whether_it_is_quick_that_fails_costs_no_answer(
     serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

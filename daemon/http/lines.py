@@ -20,6 +20,10 @@ LOG = logging.getLogger("modeldrop.http")
 class Member(Work, Protocol):
     """A connection with a request at its head, which can be answered alone or together with others."""
 
+    @property
+    def goes_alone(self) -> bool:
+        """Whether to send its answer may take time, for which others had to wait."""
+
     def begin(self, marks: Mapping[str, object]) -> Callable[[], None]:
         """The first half of the answer, which gives the second; ``marks`` is what it has in common with others."""
 
@@ -29,7 +33,8 @@ class Lines:
 
     Nobody waits for company, unless ``grouping`` says so: who finds no line begins one, which is answered by the next
     thread of ``pool``. Those who come meanwhile are the next group. It goes to the pool when that thread is through,
-    behind what others have queued there, so that no line takes all the time there is.
+    behind what others have queued there, so that no line takes all the time there is. No more than ``max_waiting`` wait
+    in all, in lines or for the pool.
     """
 
     def __init__(self, pool: Pool, grouping: Grouping, *, max_waiting: int) -> None:
@@ -38,36 +43,35 @@ class Lines:
         self._max_waiting = max_waiting
         self._lock = Lock()
         self._lines: dict[Hashable, _Line] = {}  # guarded by _lock; each has a place in the pool, or its thread
+        self._in_lines = 0  # guarded by _lock
 
     @property
     def waiting(self) -> int:
         """How many wait in lines: a figure to show, out of date as soon as it is read."""
-        return sum(len(line.members) for line in list(self._lines.values()))
+        return self._in_lines
 
     def submit(self, member: Member, method: str, path: str) -> HttpError | None:
         """Queue ``member`` in its line or, if it goes with no others, alone; or return the answer it gets instead."""
-        kind = self._grouping.kind_of(method, path)
-        if kind is None:
-            return self._pool.submit(member)
+        kind = None if member.goes_alone else self._kind_of(method, path)
         with self._lock:
+            waiting = self._pool.queued + self._in_lines
+            if waiting >= self._max_waiting:
+                return overloaded(waiting)
+            if kind is None:
+                self._pool.submit_next(member)
+                return None
             line = self._lines.get(kind)
             if line is None:
-                line = _Line(self, kind, self._lock)
-                if (refusal := self._pool.submit(line)) is not None:
-                    return refusal
-                self._lines[kind] = line
-            elif len(line.members) >= self._max_waiting:
-                return overloaded(len(line.members))
+                line = self._lines[kind] = _Line(self, kind, self._lock)
+                self._pool.submit_next(line)
             line.members.append(member)
+            self._in_lines += 1
             line.grown.notify()
             return None
 
     def serve(self, line: "_Line") -> None:
         """Answer the first group of ``line``, and give it its next place. For a thread of the pool."""
-        most = max(1, self._grouping.most(line.kind))
-        with self._lock:
-            line.grown.wait_for(lambda: len(line.members) >= most, self._grouping.wait_seconds)
-            members = [line.members.popleft() for _ in range(min(most, len(line.members)))]
+        members = self._next_group(line)
         try:
             self._answer(line.kind, members)
         finally:
@@ -77,14 +81,39 @@ class Lines:
                 else:
                     del self._lines[line.kind]
 
+    def _kind_of(self, method: str, path: str) -> Hashable | None:
+        try:
+            return self._grouping.kind_of(method, path)
+        except Exception:
+            LOG.exception("what a request goes together with could not be told")
+            return None
+
+    def _next_group(self, line: "_Line") -> list[Member]:
+        most = self._most(line.kind)
+        wait_seconds = 0.0 if line.had_a_turn else self._grouping.wait_seconds
+        with self._lock:
+            line.had_a_turn = True
+            line.grown.wait_for(lambda: len(line.members) >= most, wait_seconds)
+            members = [line.members.popleft() for _ in range(min(most, len(line.members)))]
+            self._in_lines -= len(members)
+            return members
+
+    def _most(self, kind: Hashable) -> int:
+        try:
+            return max(1, self._grouping.most(kind))
+        except Exception:
+            LOG.exception("how many requests go together could not be told")
+            return 1
+
     def _answer(self, kind: Hashable, members: list[Member]) -> None:
-        if len(members) == 1:
-            members[0].service()
-            return
         with ExitStack() as stack:
-            marks: dict[str, object] = {}
-            _safely(lambda: marks.update({TOGETHER: stack.enter_context(self._grouping.together(kind))}))
-            halves = [_begun(member, marks) for member in members]
+            groups: list[object] = []
+            _safely(lambda: groups.append(stack.enter_context(self._grouping.together(kind))))
+            if groups in ([], [None]):
+                for member in members:
+                    self._pool.submit_next(member)
+                return
+            halves = [_begun(member, {TOGETHER: groups[0]}) for member in members]
             for finish in halves:
                 _safely(finish)
 
@@ -97,6 +126,7 @@ class _Line:
         self.kind = kind
         self.members: deque[Member] = deque()  # guarded by ``lock``, which is that of ``lines``
         self.grown = Condition(lock)
+        self.had_a_turn = False
 
     def service(self) -> None:
         self._lines.serve(self)

@@ -69,6 +69,11 @@ class Pool:
         self._queue.put(work)
         return None
 
+    @property
+    def queued(self) -> int:
+        """How much waits for a thread."""
+        return self._queue.qsize()
+
     def submit_next(self, work: Work) -> None:
         """Queue ``work``, which was taken in already, however many wait before it."""
         self._queue.put(work)

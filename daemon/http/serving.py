@@ -45,6 +45,11 @@ class ServingHalf(HTTPChannel):
         """Note that the first of ``requests`` is ready. Called under waitress' lock: not the place to act."""
         self._due.append(True)
 
+    @property
+    def goes_alone(self) -> bool:
+        """Whether its client sent several requests or did not take an answer yet: then to send may mean to wait."""
+        return len(self.requests) > 1 or bool(self.total_outbufs_len)
+
     def service(self) -> None:
         """Answer the first request; a pool's thread calls this."""
         self.begin(_NO_MARKS)()

@@ -148,6 +148,7 @@ class Succession:
 
     def _loaded(self, before: Release, stages: Stages) -> Engine:
         """The engine of ``before`` from the store; raises Rejected or StoreDamaged."""
+        self.make_room(before.model)
         with stages.timed("store"):
             self._verify(before.sha256)
         return self._adoption.warm_engine(before, stages, in_haste=True)

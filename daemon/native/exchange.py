@@ -77,6 +77,11 @@ class Exchange:
         else:
             self._whole()
 
+    @property
+    def goes_alone(self) -> bool:
+        """Never: granian sends, and nobody waits for it."""
+        return False
+
     def service(self) -> None:
         """Answer. For a pool's thread."""
         self.begin(_NO_MARKS)()

@@ -3,7 +3,7 @@
 import time
 
 from daemon.release import Release
-from daemon.runtime import batch_size
+from daemon.runtime import batch_limit_seconds, batch_size
 from daemon.web.answers import JSON, dumps
 from daemon.web.asking import body_decoder
 
@@ -19,7 +19,7 @@ NOT_QUICK_SECONDS = 1.0
 class Face:
     """What of an answer is the same for every request to one release, made once; and what a prediction of it takes."""
 
-    __slots__ = ("_turn", "batch_size", "decode", "headers", "names", "release", "seconds", "tail")
+    __slots__ = ("_turn", "batch_seconds", "batch_size", "decode", "headers", "names", "release", "seconds", "tail")
 
     def __init__(self, release: Release) -> None:
         self.release = release
@@ -31,6 +31,8 @@ class Face:
         """From a body to the arrays that it has for the inputs."""
         self.batch_size = batch_size(release.trial)
         """How many rows of it are best run together."""
+        self.batch_seconds = batch_limit_seconds(release.trial, self.batch_size)
+        """When such a run is given up."""
         self.seconds = QUICK_SECONDS  # a running mean
         self._turn = 0
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import NoReturn
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from daemon.gate import RequestRing
 from daemon.holder import ModelHolder, Serving
 from daemon.lane.probation import Probation
 from daemon.release import Release
-from daemon.runtime import Array, Batch, Output, Share, encode
+from daemon.runtime import Array, Batch, Output, Share, encode, waits_for_cores
 from daemon.web.answers import dumps
 from daemon.web.asking import Asked, Prediction, refuse_other_forms
 from daemon.web.faces import Face
@@ -21,8 +22,6 @@ AT_ONCE_SECONDS = 0.1
 """A run for which everybody waits is stopped after that, and made again by another thread."""
 AT_ONCE_BYTES = 256 << 10
 """Outputs beyond that take time to be written as JSON."""
-BATCH_SECONDS = 2.0
-"""A batch that takes longer is stopped, and each of its members run alone: one of them may be what takes so long."""
 
 Run = Callable[[Serving, Mapping[str, Array]], list[Output]]
 
@@ -98,7 +97,7 @@ class Predictor:
                 serving = stack.enter_context(self._holder.lease(model))
                 face = self._face_of(serving.release)
                 most = min(face.batch_size, self._max_batch)
-                batch = Batch(serving.release.signature, partial(self._run_batch, serving), most=most)
+                batch = Batch(serving.release.signature, partial(self._run_batch, serving, face), most=most)
                 group = Group(serving, face, batch) if most > 1 else None
             yield group
 
@@ -121,20 +120,24 @@ class Predictor:
         face = self._face_of(serving.release)
         started = face.started()
         inputs = face.decode(body)
-        try:
-            outputs = run(serving, inputs)
-        except InferenceFailed as failure:
-            self._probation.failed(serving.release, str(failure))
-            raise
+        outputs = self._counted(serving.release, partial(run, serving, inputs))
         self._note(serving.release, inputs, outputs)
         prediction = _told(face, outputs)
         face.ended(started)
         return prediction
 
     def _joined(self, group: Group, inputs: Mapping[str, Array], share: Share) -> Prediction:
-        outputs = share()
+        outputs = self._counted(group.serving.release, share)
         self._note(group.serving.release, inputs, outputs)
         return _told(group.face, outputs)
+
+    def _counted(self, release: Release, run: Callable[[], list[Output]]) -> list[Output]:
+        """The outputs; a run that fails is counted against ``release``."""
+        try:
+            return run()
+        except InferenceFailed as failure:
+            self._probation.failed(release, str(failure))
+            raise
 
     def _face_of(self, release: Release) -> Face:
         face = self._faces.get(release.model)
@@ -150,11 +153,14 @@ class Predictor:
     def _run(self, serving: Serving, inputs: Mapping[str, Array]) -> list[Output]:
         return serving.engine.run(inputs, timeout_seconds=self._timeout_seconds)
 
-    def _run_batch(self, serving: Serving, inputs: Mapping[str, Array]) -> list[Output]:
-        return serving.engine.run(inputs, timeout_seconds=min(BATCH_SECONDS, self._timeout_seconds))
+    def _run_batch(self, serving: Serving, face: Face, inputs: Mapping[str, Array]) -> list[Output]:
+        """A run that is stopped early, as others wait for it: one of its members may be what takes so long."""
+        return serving.engine.run(inputs, timeout_seconds=min(face.batch_seconds, self._timeout_seconds))
 
     def _run_at_once(self, serving: Serving, inputs: Mapping[str, Array]) -> list[Output]:
-        """As ``_run``; raises HandOver where it takes longer than was to be expected, or gives much to write."""
+        """As ``_run``; raises HandOver where it waits, takes longer than was to be expected, or gives much to write."""
+        if waits_for_cores(serving.engine):
+            return self._hand_over(serving)
         try:
             outputs = serving.engine.run(inputs, timeout_seconds=min(AT_ONCE_SECONDS, self._timeout_seconds))
         except RunTimeout:
@@ -162,6 +168,9 @@ class Predictor:
         else:
             if sum(output.nbytes for output in outputs if isinstance(output, np.ndarray)) <= AT_ONCE_BYTES:
                 return outputs
+        return self._hand_over(serving)
+
+    def _hand_over(self, serving: Serving) -> NoReturn:
         self._face_of(serving.release).took_its_time()
         raise HandOver
 
