@@ -75,7 +75,7 @@ def build_spine(settings: Settings, holder: ModelHolder, journal: Journal, undo:
     proofs = Proofs(saved_key(options))
     ring = _ring(settings.gate)
     cores = usable_cores()
-    gearbox = Gearbox(options, deadlines, CoreBudget(cores), cores, most_batched=settings.most_batched)
+    gearbox = Gearbox(options, deadlines, CoreBudget(cores), cores)
     loading = Loading(proofs, gearbox.load, gearbox.map_form)
     adoption = Adoption(
         holder,

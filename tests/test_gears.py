@@ -99,11 +99,7 @@ def deadlines() -> Iterator[Deadlines]:
 
 def gearbox(deadlines: Deadlines, threads: int = 0, cores: int = 4) -> Gearbox:
     return Gearbox(
-        EngineOptions(providers=("CPUExecutionProvider",), threads=threads),
-        deadlines,
-        CoreBudget(cores),
-        cores,
-        most_batched=32,
+        EngineOptions(providers=("CPUExecutionProvider",), threads=threads), deadlines, CoreBudget(cores), cores
     )
 
 

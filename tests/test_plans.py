@@ -40,18 +40,17 @@ def test_batch_is_no_larger_than_it_may_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("measured", "cores", "cheap", "batched", "threads"),
+    ("measured", "cores", "cheap", "threads"),
     [
-        (trial(30_000, 29_000), 2, True, False, (2, 1)),
-        (trial(30_000, 29_000), 64, True, False, (64, 1)),
-        (trial(30_000, 29_000), 2, False, False, (2,)),
-        (trial(30_000), 1, True, False, (1,)),
-        (trial(20), 8, True, False, (1,)),
-        (trial(500, 100), 8, True, True, (8,)),
-        ({}, 8, True, False, (8,)),
+        (trial(30_000, 29_000), 2, True, (2, 1)),
+        (trial(30_000, 29_000), 64, True, (64, 1)),
+        (trial(30_000, 29_000), 2, False, (2,)),
+        (trial(30_000), 1, True, (1,)),
+        (trial(20), 8, True, (1,)),
+        ({}, 8, True, (8,)),
     ],
 )
 def test_gears_fit_the_model_and_the_machine(
-    measured: dict[str, object], cores: int, cheap: bool, batched: bool, threads: tuple[int, ...]
+    measured: dict[str, object], cores: int, cheap: bool, threads: tuple[int, ...]
 ) -> None:
-    assert gears(measured, cores, is_cheap_twice=cheap, is_batched=batched) == threads
+    assert gears(measured, cores, is_cheap_twice=cheap) == threads

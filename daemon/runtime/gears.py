@@ -11,7 +11,7 @@ from daemon.runtime.budget import CoreBudget
 from daemon.runtime.deadlines import Deadlines
 from daemon.runtime.dtypes import Array
 from daemon.runtime.engine import load_engine, map_engine
-from daemon.runtime.plans import batch_size, gears, is_short
+from daemon.runtime.plans import gears, is_short
 from daemon.runtime.port import Engine, Output
 from daemon.runtime.sessions import EngineOptions, can_save
 
@@ -68,14 +68,13 @@ def waits_for_cores(engine: Engine) -> bool:
 class Gearbox:
     """Makes the engines that serve, from what a model's trial measured. Loads must not overlap.
 
-    ``options.threads`` other than 0 is what every model gets. At most ``most_batched`` rows are run together.
+    ``options.threads`` other than 0 is what every model gets.
     """
 
     options: EngineOptions
     deadlines: Deadlines
     budget: CoreBudget
     cores: int
-    most_batched: int
 
     def load(self, path: Path, trial: Mapping[str, Any]) -> Engine:
         """An engine of the model as it came; raises as ``load_engine``."""
@@ -93,8 +92,7 @@ class Gearbox:
             return make(replace(self.options, threads=self.options.threads or 1))
         if self.options.threads:
             return GearedEngine([(self.options.threads, make(self.options))], self.budget)
-        is_batched = batch_size(trial, most=self.most_batched) > 1
-        wanted = gears(trial, self.cores, is_cheap_twice=copy_bytes <= CHEAP_BYTES, is_batched=is_batched)
+        wanted = gears(trial, self.cores, is_cheap_twice=copy_bytes <= CHEAP_BYTES)
         engines: list[tuple[int, Engine]] = []
         try:
             for threads in wanted:

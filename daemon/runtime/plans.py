@@ -21,18 +21,15 @@ QUICK_SECONDS = 50e-6
 """What takes less is answered sooner than it could be put together."""
 
 
-def gears(trial: Mapping[str, Any], cores: int, *, is_cheap_twice: bool, is_batched: bool) -> tuple[int, ...]:
+def gears(trial: Mapping[str, Any], cores: int, *, is_cheap_twice: bool) -> tuple[int, ...]:
     """The intra-op threads of the sessions that a model is to have: one, or a wide one and one of a single thread.
 
-    The wide one is for runs that are alone, the narrow one for runs beside each other, of which there are none where it
-    ``is_batched``. ``trial`` is what ``Release.trial`` has, perhaps nothing; ``is_cheap_twice`` says that a second
-    session costs little memory.
+    The wide one is for runs that are alone, the narrow one for runs beside others. ``trial`` is what ``Release.trial``
+    has, perhaps nothing; ``is_cheap_twice`` says that a second session costs little memory.
     """
     if cores == 1 or is_short(trial):
         return (1,)
-    if not is_cheap_twice or 1 not in _seconds(trial) or is_batched:
-        return (cores,)
-    return (cores, 1)
+    return (cores, 1) if is_cheap_twice and 1 in _seconds(trial) else (cores,)
 
 
 def is_short(trial: Mapping[str, Any]) -> bool:
