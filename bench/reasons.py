@@ -80,5 +80,6 @@ def kept(facts: Facts) -> str:
 def peak(facts: Facts) -> str:
     """The most memory, and the least."""
     return (
-        f"{megabytes(facts['rss peak'][0])} MB at most; {megabytes(facts['rss with nothing'][0])} with nothing loaded"
+        f"{megabytes(facts['rss peak'][0])} MB at most; {megabytes(facts['rss with nothing'][0])} with nothing loaded, "
+        f"{megabytes(facts['rss with one'][0])} with one engine at work"
     )

@@ -50,9 +50,15 @@ def _measure(daemon: DaemonUnderTest, case: Case, swaps: int, connections: int, 
     kept.mkdir()
     models = [case.write(kept / f"model_{seed}.onnx", seed) for seed in range(KINDS)]
     size = models[0].stat().st_size
+    first, *others = models
     rows, taken, facts = [("nothing loaded", *_parts(daemon))], [], section.facts
     facts["rss with nothing"] = [float(memory(daemon.pid).rss)]
-    for number_, model in enumerate(models):  # what is proved holds; the trials themselves are no swaps
+    _drop(daemon, first, 0)
+    with crowd(daemon.port, case.body, connections):
+        time.sleep(2 * SETTLE_SECONDS)
+        rows.append(("one loaded, under load", *_parts(daemon)))
+        facts["rss with one"] = [float(memory(daemon.pid).rss)]
+    for number_, model in enumerate(others, 1):  # what is proved holds; the trials themselves are no swaps
         _drop(daemon, model, number_)
     with crowd(daemon.port, case.body, connections) as working:
         time.sleep(SETTLE_SECONDS)
@@ -70,7 +76,7 @@ def _measure(daemon: DaemonUnderTest, case: Case, swaps: int, connections: int, 
         highest = peak(daemon.pid)
         answers = working.answers()
     rows.append(("peak during the swaps", megabytes(highest), "", "", "", ""))
-    facts |= {"rss peak": [float(highest)], "model bytes": [float(size)]}
+    facts["rss peak"] = [float(highest)]
     section.notes = [
         f"{swaps} swaps of {case.name} ({megabytes(size)} MB) under {connections} clients, three models in turns. A "
         f"swap took {milliseconds(median(taken))} ms (median; 99 %: {milliseconds(percentile(taken, 99))}), and "
