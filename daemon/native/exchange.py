@@ -12,22 +12,12 @@ from types import MappingProxyType
 from typing import Any
 
 from daemon.errors import AT_ONCE, HandOver
-from daemon.http.values import (
-    INTERNAL_ERROR,
-    NOT_IMPLEMENTED,
-    NOT_STORED,
-    STOPPED,
-    TIMED_OUT,
-    Admission,
-    HttpError,
-    bad_request,
-    headers_too_large,
-    too_large,
-)
+from daemon.http.values import INTERNAL_ERROR, NOT_STORED, STOPPED, TIMED_OUT, HttpError
 from daemon.native.answering import CLOSE, Answer, Begun, answer_of, begin, finish
 from daemon.native.desk import Desk
 from daemon.native.heads import Head, no_body
 from daemon.native.inflow import Inflow
+from daemon.native.judging import judge
 
 LOG = logging.getLogger("modeldrop.http")
 
@@ -55,7 +45,7 @@ class Exchange:
         """Judge the head, then have the body come. For granian's thread."""
         self._desk.open[id(self)] = self._head.client
         self._desk.met.add(self._head.client)
-        admission = self._admission()
+        admission = judge(self._head, self._desk.terms)
         has_body = self.chunked or self.content_length > 0
         if has_body:
             limit = admission.max_body_bytes
@@ -69,9 +59,8 @@ class Exchange:
                 limit=limit,
                 settled=self._settled,
             )
-        refusal = self._refusal(admission)
-        if refusal is not None:
-            self._refuse(refusal)
+        if admission.refusal is not None:
+            self._refuse(admission.refusal)
         elif self._inflow is not None:
             self._inflow.start()
         else:
@@ -114,28 +103,6 @@ class Exchange:
     def discard(self) -> None:
         """Let go of the request: its connection is cut, and granian alone hears of this answer."""
         self._send(answer_of(STOPPED))
-
-    def _admission(self) -> Admission:
-        head = self._head
-        try:
-            return self._desk.terms.guard(head.command, head.path, head.query, head.headers, head.peer)
-        except Exception:
-            LOG.exception("the guard failed at %s %s", head.command, ascii(head.path))
-            return Admission(0, INTERNAL_ERROR)
-
-    def _refusal(self, admission: Admission) -> HttpError | None:
-        if not self.command.isupper():
-            return bad_request(f"its method is {self.command!a}, expected one in capitals")
-        bound = self._desk.terms.limits.header_bytes
-        if sum(map(len, self._head.headers.values())) > bound:  # granian's own is met by steps of its reads
-            return headers_too_large(bound)
-        if self.chunked and self._head.headers["TRANSFER_ENCODING"].strip().lower() != "chunked":
-            return NOT_IMPLEMENTED
-        if admission.refusal is not None:
-            return admission.refusal
-        if self.content_length > admission.max_body_bytes:
-            return too_large(admission.max_body_bytes, announced=self.content_length)
-        return None
 
     def _settled(self, error: HttpError | None) -> None:
         """Go on with a body that is whole, or refuse one that will not be."""
