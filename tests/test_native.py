@@ -5,6 +5,7 @@ import http.client
 import logging
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -12,20 +13,27 @@ from collections.abc import Iterator
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from daemon import assembly
 from daemon.config import load
 from daemon.errors import ConfigError
+from daemon.http.pools import Pools
 from daemon.http.sockets import bind
-from daemon.http.values import Admission, Limits
+from daemon.http.spool import Spool
+from daemon.http.terms import Terms
+from daemon.http.values import NO_GROUPS, Admission, Limits, never_quick
+from daemon.native import sweep
 from daemon.native.answering import begin, finish
 from daemon.native.connections import Connection, ages_of, backlog_of, bytes_wait, connections_of, cut
+from daemon.native.desk import Desk
 from daemon.native.heads import Head, base_environ, headers_of, wsgi_path
 from daemon.native.installed import why_not
 from daemon.native.server import NativeServer
+from daemon.native.sweep import Sweep
+from daemon.native.worker import Worker
 from tests.serving_rig import MAX_BODY, WAIT_SECONDS, Running, serving
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -237,6 +245,95 @@ def test_client_of_a_unix_socket_may_have_any_name(tmp_path: Path) -> None:
         client.connect(str(place))
         client.sendall(b"GET /a HTTP/1.1\r\nConnection: close\r\n\r\n")
         assert client.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+# who has to go
+
+
+class At:
+    """Stands where the sweep looks for a worker: a listening socket has its address."""
+
+    def __init__(self, address: Any) -> None:
+        self.address = address
+
+
+def sweep_of(listener: socket.socket, desk: Any) -> Sweep:
+    return Sweep(desk, [cast(Worker, At(listener.getsockname()))], Limits(header_seconds=10, idle_seconds=3600))
+
+
+def desk_of(spool_dir: Path, app: Any = None) -> Desk:
+    limits = Limits()
+    pools = Pools(limits, lambda *_: False, never_quick, NO_GROUPS)
+    return Desk(app, Terms(limits, lambda *_: Admission(1 << 30), Spool(spool_dir, limits.spool_bytes)), pools)
+
+
+def test_requests_may_come_and_go_while_connections_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = desk_of(tmp_path)
+    desk.open.update({1: "1.2.3.4:5", 2: "1.2.3.4:6"})
+
+    def plain_while_others_come(client: str) -> str:
+        desk.open[len(desk.open) + 1] = "1.2.3.4:7"
+        return client
+
+    monkeypatch.setattr(sweep, "_plain", plain_while_others_come)
+    [listener] = bind(["127.0.0.1:0"])
+    with listener:
+        assert sweep_of(listener, desk).is_quiet()
+
+
+def test_new_connection_with_the_name_of_an_old_one_has_its_own_time(tmp_path: Path) -> None:
+    [listener] = bind(["127.0.0.1:0"])
+    with listener:
+        looking = sweep_of(listener, desk_of(tmp_path))
+        with socket.create_connection(listener.getsockname()) as client, listener.accept()[0] as accepted:
+            name = client.getsockname()
+            client.sendall(b"GET /")
+            looking.look(0.0)
+            for end in (client, accepted):  # so that the name is free at once
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with socket.create_connection(listener.getsockname(), source_address=name) as client, listener.accept()[0]:
+            client.sendall(b"GET /")
+            looking.look(100.0)
+            client.settimeout(0.05)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            looking.look(111.0)
+            assert client.recv(1) == b""
+
+
+def test_client_that_left_in_the_middle_of_a_head_is_forgotten(tmp_path: Path) -> None:
+    [listener] = bind(["127.0.0.1:0"])
+    with listener:
+        looking = sweep_of(listener, desk_of(tmp_path))
+        with socket.create_connection(listener.getsockname()) as client, listener.accept()[0]:
+            client.sendall(b"GET /")
+            looking.look(0.0)
+            assert len(looking._begun) == 1
+        looking.look(1.0)
+        assert not looking._begun
+
+
+def test_server_outlives_a_look_that_fails(
+    running: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks: list[float] = []
+
+    def look(now: float) -> None:
+        looks.append(now)
+        raise RuntimeError("dictionary changed size during iteration")
+
+    assert isinstance(running.server, NativeServer)
+    with running.client() as client:
+        assert client.get("/before").status == 200
+        monkeypatch.setattr(running.server._sweep, "look", look)
+        running.server._ring()
+        _until(lambda: looks)
+        assert client.get("/after").status == 200
+    running.server.begin_drain()
+    assert running.drained() is True
+    assert [record.message for record in caplog.records] == ["the connections could not be looked at"] * len(looks)
 
 
 # the end
