@@ -1,31 +1,44 @@
 """The granian front where it goes its own way: bodies in pieces, what the kernel tells, and its end."""
 
 import contextlib
+import gc
 import http.client
 import logging
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from daemon import assembly
 from daemon.config import load
 from daemon.errors import ConfigError
+from daemon.http.pools import Pools
 from daemon.http.sockets import bind
-from daemon.http.values import Admission, Limits
+from daemon.http.spool import Spool
+from daemon.http.terms import Terms
+from daemon.http.values import NO_GROUPS, Admission, Limits, never_quick
+from daemon.native import sweep
 from daemon.native.answering import begin, finish
 from daemon.native.connections import Connection, ages_of, backlog_of, bytes_wait, connections_of, cut
+from daemon.native.desk import Desk
+from daemon.native.exchange import Exchange
 from daemon.native.heads import Head, base_environ, headers_of, wsgi_path
 from daemon.native.installed import why_not
 from daemon.native.server import NativeServer
+from daemon.native.stream import Stream
+from daemon.native.sweep import Sweep
+from daemon.native.worker import Worker
 from tests.serving_rig import MAX_BODY, WAIT_SECONDS, Running, serving
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,6 +69,7 @@ class Fields:
 
 class Scope:
     method, path, query_string, http_version = "PUT", "//a/é", "b=c", "1.1"
+    client = "1.2.3.4:5"
 
     def __init__(self, *fields: tuple[str, str | None]) -> None:
         self.headers = Fields(*fields)
@@ -200,6 +214,209 @@ def _send_until_stuck(sock: socket.socket, most: int) -> int:
     return sent
 
 
+# what fails on its way
+
+
+def desk_of(spool_dir: Path, app: Any = None) -> Desk:
+    limits = Limits()
+    pools = Pools(limits, lambda *_: False, never_quick, NO_GROUPS)
+    return Desk(app, Terms(limits, lambda *_: Admission(1 << 30), Spool(spool_dir, limits.spool_bytes)), pools)
+
+
+class Pending:
+    """A piece that granian was asked for; ``meanwhile`` happens in another thread as it is looked at."""
+
+    def __init__(self) -> None:
+        self.was_cancelled = False
+        self.piece = b""
+        self.meanwhile: Callable[[], object] = bool
+
+    def add_done_callback(self, came: Callable[[Any], None]) -> None:
+        self.came = came
+
+    def cancelled(self) -> bool:
+        return self.was_cancelled
+
+    def cancel(self) -> None:
+        self.was_cancelled = True
+
+    def result(self) -> bytes:
+        self.meanwhile()
+        return self.piece
+
+    def come(self, piece: bytes) -> None:
+        self.piece = piece
+        self.came(self)
+
+
+class Proto:
+    """What granian gives to read a body and to answer: by hand."""
+
+    def __init__(self) -> None:
+        self.pending = Pending()
+        self.asking: Callable[[], object] = bool
+        self.sending: Callable[[], object] = bool
+        self.answers: list[int] = []
+
+    def __aiter__(self) -> "Proto":
+        return self
+
+    def __anext__(self) -> Pending:
+        self.asking()
+        self.pending = Pending()
+        return self.pending
+
+    def response_bytes(self, status: int, _headers: Any, _body: bytes) -> None:
+        self.sending()
+        self.answers.append(status)
+
+
+def fail(*_: Any, **__: Any) -> Any:
+    raise MemoryError
+
+
+def ok(_environ: Any, start_response: Any) -> list[bytes]:
+    start_response("200 OK", [])
+    return [b""]
+
+
+def exchange_of(desk: Desk, proto: Proto, length: int = 4) -> Exchange:
+    head = Head(Scope(("content-length", str(length))), Scope.client)
+    return Exchange(desk, base_environ(80), head, proto)
+
+
+def time_out(desk: Desk) -> None:
+    for inflow in list(desk.inflows.values()):
+        inflow.look(time.monotonic() + 1e6)
+
+
+def open_below(folder: Path) -> int:
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sum(link.readlink().is_relative_to(folder) for link in links)
+
+
+@contextlib.contextmanager
+def no_collection() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+LONG = 4 << 20
+"""Bytes of a body that goes to a file."""
+
+
+def test_body_that_came_too_slowly_leaves_no_file(tmp_path: Path) -> None:
+    desk, proto = desk_of(tmp_path), Proto()
+    exchange = exchange_of(desk, proto, LONG)
+    exchange.arrive()
+    proto.pending.come(bytes(LONG - 1))
+    assert open_below(tmp_path) == 1
+    time_out(desk)
+    assert (proto.answers, proto.pending.was_cancelled, open_below(tmp_path)) == ([408], True, 0)
+
+
+@pytest.mark.parametrize("length", [4, LONG])
+@pytest.mark.parametrize("status", [200, 408])
+def test_request_is_forgotten_with_its_answer(
+    tmp_path: Path, length: int, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, proto = desk_of(tmp_path, ok), Proto()
+    monkeypatch.setattr(desk.pools, "submit", lambda *_: None)
+    with no_collection():
+        exchange = exchange_of(desk, proto, length)
+        exchange.arrive()
+        gone = [weakref.ref(each) for each in (exchange, *desk.inflows.values())]
+        if status == 200:
+            proto.pending.come(bytes(length))
+            exchange.service()
+        else:
+            time_out(desk)
+        proto.pending = Pending()
+        del exchange
+        assert (proto.answers, [dead() for dead in gone]) == ([status], [None, None])
+
+
+@pytest.mark.parametrize("length", [4, LONG])
+def test_piece_that_comes_as_its_client_is_given_up_is_nobodys(
+    tmp_path: Path, length: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk, proto = desk_of(tmp_path), Proto()
+    exchange_of(desk, proto, length).arrive()
+    proto.pending.meanwhile = lambda: time_out(desk)
+    proto.pending.come(bytes(length - 1))
+    assert (proto.answers, caplog.records) == ([408], [])
+
+
+def test_piece_that_is_asked_for_as_its_stream_is_closed_is_cancelled() -> None:
+    proto = Proto()
+    stream = Stream(proto)
+    proto.asking = stream.close
+    stream.ask(fail)
+    assert proto.pending.was_cancelled
+
+
+@pytest.mark.parametrize(
+    "place", ["daemon.native.inflow.Inflow.file", "daemon.native.heads.Head.environ", "daemon.http.body.Body.append"]
+)
+def test_request_that_fails_before_the_application_sees_it_is_a_500(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk, proto = desk_of(tmp_path, ok), Proto()
+    exchange = exchange_of(desk, proto, LONG)
+    exchange.arrive()
+    monkeypatch.setattr(place, fail)
+    proto.pending.come(bytes(LONG))
+    if not proto.answers:
+        exchange.service()
+    assert (proto.answers, desk.open, len(caplog.records)) == ([500], {}, 1)
+
+
+def test_whole_body_that_cannot_be_queued_is_a_500(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk, proto = desk_of(tmp_path), Proto()
+    exchange_of(desk, proto).arrive()
+    monkeypatch.setattr(desk.pools, "submit", fail)
+    proto.pending.come(b"abcd")
+    assert (proto.answers, desk.open, len(caplog.records)) == ([500], {}, 1)
+
+
+class Watcher:
+    """What granian gives with a request."""
+
+    def __init__(self) -> None:
+        self.scope, self.proto = Scope(("content-length", "4")), Proto()
+        self.ended = 0
+
+    def done(self) -> None:
+        self.ended += 1
+
+
+@pytest.mark.parametrize(("sends", "answers", "ended"), [(True, [500], 0), (False, [], 1)])
+def test_request_that_fails_as_it_comes_is_not_open_any_more(
+    tmp_path: Path, sends: bool, answers: list[int], ended: int
+) -> None:
+    desk, watcher = desk_of(tmp_path), Watcher()
+    watcher.proto.asking = fail
+    watcher.proto.sending = bool if sends else fail
+    [sock] = bind(["127.0.0.1:0"])
+    with closing(Worker(sock, desk, lambda: None)) as worker:
+        worker.arrived(watcher)
+    assert (watcher.proto.answers, watcher.ended, desk.open, desk.inflows) == (answers, ended, {}, {})
+
+
+def test_disk_that_has_caught_up_outlives_a_client_that_cannot_be_asked(tmp_path: Path) -> None:
+    desk, proto = desk_of(tmp_path), Proto()
+    exchange_of(desk, proto, LONG).arrive()
+    [inflow] = desk.inflows.values()
+    inflow._held, proto.asking = True, fail
+    inflow._room_made()
+    assert (proto.answers, desk.open) == ([500], {})
+
+
 # what the kernel tells
 
 
@@ -237,6 +454,89 @@ def test_client_of_a_unix_socket_may_have_any_name(tmp_path: Path) -> None:
         client.connect(str(place))
         client.sendall(b"GET /a HTTP/1.1\r\nConnection: close\r\n\r\n")
         assert client.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+# who has to go
+
+
+class At:
+    """Stands where the sweep looks for a worker: a listening socket has its address."""
+
+    def __init__(self, address: Any) -> None:
+        self.address = address
+
+
+def sweep_of(listener: socket.socket, desk: Any) -> Sweep:
+    return Sweep(desk, [cast(Worker, At(listener.getsockname()))], Limits(header_seconds=10, idle_seconds=3600))
+
+
+def test_requests_may_come_and_go_while_connections_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = desk_of(tmp_path)
+    desk.open.update({1: "1.2.3.4:5", 2: "1.2.3.4:6"})
+
+    def plain_while_others_come(client: str) -> str:
+        desk.open[len(desk.open) + 1] = "1.2.3.4:7"
+        return client
+
+    monkeypatch.setattr(sweep, "_plain", plain_while_others_come)
+    [listener] = bind(["127.0.0.1:0"])
+    with listener:
+        assert sweep_of(listener, desk).is_quiet()
+
+
+def test_new_connection_with_the_name_of_an_old_one_has_its_own_time(tmp_path: Path) -> None:
+    [listener] = bind(["127.0.0.1:0"])
+    with listener:
+        looking = sweep_of(listener, desk_of(tmp_path))
+        with socket.create_connection(listener.getsockname()) as client, listener.accept()[0] as accepted:
+            name = client.getsockname()
+            client.sendall(b"GET /")
+            looking.look(0.0)
+            for end in (client, accepted):  # so that the name is free at once
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with socket.create_connection(listener.getsockname(), source_address=name) as client, listener.accept()[0]:
+            client.sendall(b"GET /")
+            looking.look(100.0)
+            client.settimeout(0.05)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            looking.look(111.0)
+            assert client.recv(1) == b""
+
+
+def test_client_that_left_in_the_middle_of_a_head_is_forgotten(tmp_path: Path) -> None:
+    [listener] = bind(["127.0.0.1:0"])
+    with listener:
+        looking = sweep_of(listener, desk_of(tmp_path))
+        with socket.create_connection(listener.getsockname()) as client, listener.accept()[0]:
+            client.sendall(b"GET /")
+            looking.look(0.0)
+            assert len(looking._begun) == 1
+        looking.look(1.0)
+        assert not looking._begun
+
+
+def test_server_outlives_a_look_that_fails(
+    running: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks: list[float] = []
+
+    def look(now: float) -> None:
+        looks.append(now)
+        raise RuntimeError("dictionary changed size during iteration")
+
+    assert isinstance(running.server, NativeServer)
+    with running.client() as client:
+        assert client.get("/before").status == 200
+        monkeypatch.setattr(running.server._sweep, "look", look)
+        running.server._ring()
+        _until(lambda: looks)
+        assert client.get("/after").status == 200
+    running.server.begin_drain()
+    assert running.drained() is True
+    assert [record.message for record in caplog.records] == ["the connections could not be looked at"] * len(looks)
 
 
 # the end

@@ -12,22 +12,12 @@ from types import MappingProxyType
 from typing import Any
 
 from daemon.errors import AT_ONCE, HandOver
-from daemon.http.values import (
-    INTERNAL_ERROR,
-    NOT_IMPLEMENTED,
-    NOT_STORED,
-    STOPPED,
-    TIMED_OUT,
-    Admission,
-    HttpError,
-    bad_request,
-    headers_too_large,
-    too_large,
-)
+from daemon.http.values import INTERNAL_ERROR, NOT_STORED, STOPPED, TIMED_OUT, HttpError
 from daemon.native.answering import CLOSE, Answer, Begun, answer_of, begin, finish
 from daemon.native.desk import Desk
 from daemon.native.heads import Head, no_body
 from daemon.native.inflow import Inflow
+from daemon.native.judging import judge
 
 LOG = logging.getLogger("modeldrop.http")
 
@@ -52,10 +42,16 @@ class Exchange:
         self.chunked, self.content_length = head.chunked, head.content_length
 
     def arrive(self) -> None:
-        """Judge the head, then have the body come. For granian's thread."""
+        """Judge the head, then have the body come; what fails at that is answered. For granian's thread."""
         self._desk.open[id(self)] = self._head.client
         self._desk.met.add(self._head.client)
-        admission = self._admission()
+        try:
+            self._arrive()
+        except BaseException:
+            self._give_up()
+
+    def _arrive(self) -> None:
+        admission = judge(self._head, self._desk.terms)
         has_body = self.chunked or self.content_length > 0
         if has_body:
             limit = admission.max_body_bytes
@@ -69,9 +65,8 @@ class Exchange:
                 limit=limit,
                 settled=self._settled,
             )
-        refusal = self._refusal(admission)
-        if refusal is not None:
-            self._refuse(refusal)
+        if admission.refusal is not None:
+            self._refuse(admission.refusal)
         elif self._inflow is not None:
             self._inflow.start()
         else:
@@ -92,19 +87,25 @@ class Exchange:
         ``marks`` are added to what the application is called with. What it hands over is somebody else's from then on.
         """
         try:
-            body, length = (no_body(), 0) if self._inflow is None else (self._inflow.file(), self._inflow.received)
+            environ = self._environ(marks)
         except OSError as error:
             LOG.error("a request's body could not be stored: %s", error.strerror)
             return partial(self._send, answer_of(NOT_STORED))
-        environ = self._head.environ(self._base, body, length=length)
-        environ.update(marks)
+        except BaseException:
+            return partial(self._send, answer_of(self._failed("a request")))
         try:
             return partial(self._finish, begin(self._desk.app, environ))
         except HandOver:
             self._desk.pools.submit_alone(self)
             return _nothing
         except BaseException:  # whatever the application raises, the thread must outlive it
-            return partial(self._send, answer_of(self._failed()))
+            return partial(self._send, answer_of(self._failed("the application")))
+
+    def _environ(self, marks: Mapping[str, object]) -> dict[str, Any]:
+        body, length = (no_body(), 0) if self._inflow is None else (self._inflow.file(), self._inflow.received)
+        environ = self._head.environ(self._base, body, length=length)
+        environ.update(marks)
+        return environ
 
     def _finish(self, begun: Begun) -> None:
         try:
@@ -113,41 +114,22 @@ class Exchange:
             self._desk.pools.submit_alone(self)
             return
         except BaseException:
-            answer = answer_of(self._failed())
+            answer = answer_of(self._failed("the application"))
         self._send(answer)
 
     def discard(self) -> None:
         """Let go of the request: its connection is cut, and granian alone hears of this answer."""
         self._send(answer_of(STOPPED))
 
-    def _admission(self) -> Admission:
-        head = self._head
-        try:
-            return self._desk.terms.guard(head.command, head.path, head.query, head.headers, head.peer)
-        except Exception:
-            LOG.exception("the guard failed at %s %s", head.command, ascii(head.path))
-            return Admission(0, INTERNAL_ERROR)
-
-    def _refusal(self, admission: Admission) -> HttpError | None:
-        if not self.command.isupper():
-            return bad_request(f"its method is {self.command!a}, expected one in capitals")
-        bound = self._desk.terms.limits.header_bytes
-        if sum(map(len, self._head.headers.values())) > bound:  # granian's own is met by steps of its reads
-            return headers_too_large(bound)
-        if self.chunked and self._head.headers["TRANSFER_ENCODING"].strip().lower() != "chunked":
-            return NOT_IMPLEMENTED
-        if admission.refusal is not None:
-            return admission.refusal
-        if self.content_length > admission.max_body_bytes:
-            return too_large(admission.max_body_bytes, announced=self.content_length)
-        return None
-
     def _settled(self, error: HttpError | None) -> None:
-        """Go on with a body that is whole, or refuse one that will not be."""
-        if error is None:
-            self._whole()
-        else:
-            self._refuse(error)
+        """Go on with a body that is whole, or refuse one that will not be; what fails at that is answered."""
+        try:
+            if error is None:
+                self._whole()
+            else:
+                self._refuse(error)
+        except BaseException:
+            self._give_up()
 
     def _refuse(self, error: HttpError) -> None:
         """Answer what was not taken: the connection ends with that, unless all of it has come."""
@@ -158,7 +140,7 @@ class Exchange:
         if inflow is None:
             return
         if error is TIMED_OUT or "EXPECT" in self._head.headers:  # who waits to be asked for its body will not send it
-            inflow.abandon()
+            inflow.close()
         else:
             inflow.swallow()
 
@@ -179,11 +161,22 @@ class Exchange:
             LOG.exception("an answer could not be sent to %s %s", self.command, ascii(self.path))
             failure = answer_of(INTERNAL_ERROR)
             self._proto.response_bytes(failure.status, failure.headers, failure.body)
-        self._leave(keep_inflow=keep_inflow)
+        finally:
+            self._leave(keep_inflow=keep_inflow)
 
-    def _failed(self) -> HttpError:
-        LOG.exception("the application failed at %s %s", self.command, ascii(self.path))
+    def _failed(self, what: str) -> HttpError:
+        LOG.exception("%s failed at %s %s", what, self.command, ascii(self.path))
         return INTERNAL_ERROR
+
+    def _give_up(self) -> None:
+        """Answer what failed on its way, unless it was answered, and keep nothing of it. For an ``except``."""
+        try:
+            answer = answer_of(self._failed("a request"))
+            answer.headers.append(CLOSE)
+            if self._proto is not None:
+                self._send(answer)
+        finally:
+            self._leave()
 
     def _leave(self, *, keep_inflow: bool = False) -> None:
         self._desk.open.pop(id(self), None)

@@ -14,7 +14,8 @@ from typing import Any
 from daemon.http.body import Body
 from daemon.http.linger import Linger
 from daemon.http.terms import Terms
-from daemon.http.values import NOT_STORED, TIMED_OUT, HttpError, bad_request, too_large
+from daemon.http.values import INTERNAL_ERROR, NOT_STORED, TIMED_OUT, HttpError, bad_request, too_large
+from daemon.native.stream import Stream
 
 LOG = logging.getLogger("modeldrop.http")
 
@@ -43,13 +44,13 @@ class Inflow:
         limit: int,
         settled: Settled,
     ) -> None:
-        self._proto = proto
+        self._stream = Stream(proto)
         self.client = client
         self._terms = terms
         self._inflows = inflows
         self._length = length
         self._limit = limit
-        self._settled = settled
+        self._settled: Settled | None = settled  # until it is called: it refers to who refers to this one
         self.received = 0
         self._since = time.monotonic()
         self._pieces: list[bytes] = []
@@ -59,14 +60,13 @@ class Inflow:
         self._held = False  # guarded by _turn
         self._linger: Linger | None = None
         self._has_started = self._has_ended = False
-        self._pending: Any = None
 
     def start(self) -> None:
         """Ask for the first piece."""
         self._has_started = True
         self._inflows[id(self)] = self
-        self._proto.__aiter__()
-        self._ask()
+        self._stream.start()
+        self._stream.ask(self._came)
 
     def file(self) -> Any:
         """The whole body, to be read from its beginning. Raises OSError if it could not be stored."""
@@ -76,7 +76,7 @@ class Inflow:
         """Give up a client that takes too long; ``now`` is ``time.monotonic()``. For the main thread."""
         if self._linger is not None:
             if self._linger.overdue(now):
-                self.abandon()
+                self.close()
         elif not self._held and now - self._since > self._allowed_seconds():
             self._settle(TIMED_OUT)
 
@@ -86,50 +86,49 @@ class Inflow:
         self._linger = Linger(self._terms.limits)
         self._forget()
         if self._has_ended:
-            self.abandon()
+            self.close()
         elif not self._has_started:
             self.start()
         else:
             self._inflows[id(self)] = self
-            self._ask()
-
-    def abandon(self) -> None:
-        """Take no more: the connection ends with the answer, or is over already."""
-        self._inflows.pop(id(self), None)
-        pending, self._pending, self._proto = self._pending, None, None
-        if pending is not None:
-            pending.cancel()
+            self._stream.ask(self._came)
 
     def close(self) -> None:
-        """Forget what was taken; a second call does nothing."""
+        """Take no more and forget what was taken; a second call does nothing. For whoever has it, and the main thread.
+
+        Where more was to come, the connection ends with the answer, or is over already.
+        """
+        self._inflows.pop(id(self), None)
+        self._stream.close()
         self._forget()
-        self._proto = None
 
     def _allowed_seconds(self) -> float:
         limits = self._terms.limits
         return limits.header_seconds + self.received / limits.body_bytes_per_second
 
-    def _ask(self) -> None:
-        self._pending = pending = self._proto.__anext__()
-        pending.add_done_callback(self._came)
-
     def _came(self, pending: Any) -> None:
         """Called with every piece; granian keeps what it raises to itself."""
-        self._pending = None
-        if pending.cancelled() or id(self) not in self._inflows:
-            return
         try:
-            piece = pending.result()
+            piece = self._stream.take(pending)
+            if piece is None or id(self) not in self._inflows:
+                return
             if self._linger is not None:
                 self._throw_away(piece)
             else:
                 self._take(piece)
-        except OSError as error:
+        except BaseException as error:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        settled = self._taken_out()
+        if settled is None:  # it was closed meanwhile, and that is what failed
+            return
+        if isinstance(error, OSError):
             LOG.error("a request's body could not be stored: %s", error.strerror)
-            self._settle(NOT_STORED)
-        except Exception:
-            LOG.exception("a request's body could not be taken")
-            self._settle(bad_request("its body could not be taken"))
+            settled(NOT_STORED)
+        else:
+            LOG.error("a request's body could not be taken", exc_info=error)
+            settled(INTERNAL_ERROR)
 
     def _take(self, piece: bytes) -> None:
         if not piece:
@@ -140,31 +139,26 @@ class Inflow:
         if self.received > self._limit:
             self._settle(too_large(self._limit))
             return
-        if self._body is None:
+        body = self._body
+        if body is None:
             self._pieces.append(piece)
         else:
-            self._body.append(piece)
+            body.append(piece)
         if self.received == self._length:
             self._settle(None)
-        elif not self._holds():
-            self._ask()
+        elif body is None or not self._holds(body):
+            self._stream.ask(self._came)
 
     def _why_ended(self) -> HttpError | None:
-        """An empty piece is the end, or a failure of the connection, or a trailer: the last two look alike."""
         if self._length is not None:
             return bad_request("its body ended early")
-        try:
-            self._proto.__anext__()
-        except StopAsyncIteration:
-            return None
-        return bad_request("its body ended early, or in a trailer, which is not taken here")
+        trailer = bad_request("its body ended early, or in a trailer, which is not taken here")
+        return None if self._stream.has_ended() else trailer
 
-    def _holds(self) -> bool:
+    def _holds(self, body: Body) -> bool:
         """Whether to wait until the disk has caught up; the spool's thread then goes on."""
-        if self._body is None:
-            return False
         with self._turn:
-            self._held = self._body.lags
+            self._held = body.lags
             return self._held
 
     def _room_made(self) -> None:
@@ -173,20 +167,33 @@ class Inflow:
             self._since = time.monotonic()  # up to now the server itself took no byte
             self._held = False
         if held and id(self) in self._inflows:
-            self._ask()
+            try:
+                self._stream.ask(self._came)
+            except BaseException as error:  # the spool's thread must outlive it
+                self._fail(error)
 
     def _throw_away(self, piece: bytes) -> None:
         assert self._linger is not None
         if piece and self._linger.took(len(piece)):
-            self._ask()
+            self._stream.ask(self._came)
         else:
-            self.abandon()
+            self.close()
 
     def _settle(self, error: HttpError | None) -> None:
-        if self._inflows.pop(id(self), None) is not None:
-            self._settled(error)
+        settled = self._taken_out()
+        if settled is not None:
+            settled(error)
+
+    def _taken_out(self) -> Settled | None:
+        """Whom to tell what came of it; None where somebody else does, or did."""
+        if self._inflows.pop(id(self), None) is None:
+            return None
+        settled, self._settled = self._settled, None
+        return settled
 
     def _forget(self) -> None:
+        self._settled = None
         self._pieces = []
-        if self._body is not None:
-            self._body.close()
+        body, self._body = self._body, None  # which refers to this one
+        if body is not None:
+            body.close()

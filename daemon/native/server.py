@@ -3,6 +3,7 @@
 ``run`` is entered by the main thread alone; ``begin_drain`` and ``load`` by any.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,6 +21,8 @@ from daemon.http.values import NO_GROUPS, Grouping, Guard, IsQuick, IsSlow, Limi
 from daemon.native.desk import Desk
 from daemon.native.sweep import Sweep, until_true
 from daemon.native.worker import Worker
+
+LOG = logging.getLogger("modeldrop.http")
 
 TURN_SECONDS = 1.0
 CROWDED_TURN_SECONDS = 0.05
@@ -104,7 +107,7 @@ class NativeServer:
         turn = TURN_SECONDS
         while not self._drain_asked:
             self._rest(turn)
-            self._sweep.look(time.monotonic())
+            self._look()
             # granian accepts at once whom it has room for: who still waits at a second look finds the server full.
             waiting = self._waiting()
             if waiting and turn == CROWDED_TURN_SECONDS:
@@ -149,9 +152,16 @@ class NativeServer:
     def _wait(self, true: Callable[[], bool], until: float) -> bool:
         def rest(seconds: float) -> None:
             self._rest(seconds)
-            self._sweep.look(time.monotonic())
+            self._look()
 
         return until_true(true, until, rest, DRAIN_TURN_SECONDS)
+
+    def _look(self) -> None:
+        """Have clients go that have to; the server outlives what fails at that."""
+        try:
+            self._sweep.look(time.monotonic())
+        except Exception:
+            LOG.exception("the connections could not be looked at")
 
     def _ring(self) -> None:
         self._bell.put(None)

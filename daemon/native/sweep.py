@@ -24,7 +24,8 @@ class Sweep:
         self._desk = desk
         self._workers = workers
         self._limits = limits
-        self._begun: dict[str, float] = {}
+        self._begun: dict[Connection, float] = {}
+        """Since when the head of a request has been coming, where one is."""
         self._next = 0.0
 
     def count(self) -> int:
@@ -41,8 +42,12 @@ class Sweep:
         connections = self._all()
         self._next = now + SELDOM_SECONDS if len(connections) > MANY else 0.0
         self._desk.met.difference_update(known - {each.client for each in connections})
-        for connection, ages in self._restful(connections):
-            if ages.silent > self._limits.idle_seconds or self._drips(connection.client, ages, now):
+        restful = self._restful(connections)
+        begun = [connection for connection, ages in restful if self._sends(connection.client, ages)]
+        self._begun = {connection: self._begun.get(connection, now) for connection in begun}
+        for connection, ages in restful:
+            head_seconds = now - self._begun.get(connection, now)
+            if ages.silent > self._limits.idle_seconds or head_seconds > self._limits.header_seconds:
                 cut(connection)
 
     def evict(self, most: int) -> None:
@@ -70,17 +75,9 @@ class Sweep:
     def _restful(self, connections: Sequence[Connection]) -> list[tuple[Connection, Ages]]:
         """The TCP connections without an unanswered request, with their ages."""
         aged = [(connection, ages_of(connection)) for connection in connections]
-        busy = {
-            _plain(client) for client in self._desk.open.values()
-        }  # looked at after the ages: it may have become so
+        clients = list(self._desk.open.values())  # in one step, as others change it; after the ages: it may have grown
+        busy = set(map(_plain, clients))
         return [(each, ages) for each, ages in aged if ages is not None and _plain(each.client) not in busy]
-
-    def _drips(self, client: str, ages: Ages, now: float) -> bool:
-        """Whether the head of a request has been coming for too long."""
-        if not self._sends(client, ages):
-            self._begun.pop(client, None)
-            return False
-        return now - self._begun.setdefault(client, now) > self._limits.header_seconds
 
     def _sends(self, client: str, ages: Ages) -> bool:
         """Whether a request has begun to come: of a client that was answered, if it sent since."""

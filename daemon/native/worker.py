@@ -71,7 +71,7 @@ class Worker:
             scope = watcher.scope
             head = Head(scope, scope.client if self.inet else "")
             Exchange(self._desk, self._base, head, watcher.proto).arrive()
-        except BaseException:
+        except BaseException:  # there is no exchange yet, or it has left and could not send a word
             LOG.exception("a request failed as it came")
             watcher.done()  # granian's own 500, if it was not answered
 
