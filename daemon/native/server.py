@@ -76,13 +76,13 @@ class NativeServer:
             for worker in self._workers:
                 worker.start(self._connection_limit)
             self._serve()
-            self._desk.draining = True
             return self._drain()
         finally:
             self.close()
 
     def begin_drain(self) -> None:
         """Have ``run`` take nothing new, answer what was begun and return. For any thread and for signal handlers."""
+        self._desk.draining = True  # from here on an answer ends its connection; granian's thread may be at one
         self._drain_asked = True
         self._ring()
 
