@@ -130,5 +130,6 @@ def test_burst_for_one_model_does_not_keep_another_waiting(spot: Spot) -> None:
         if number == 50:
             rename_in(theirs, other.folder / "x.onnx")
     live = other.wait("live")
-    last = spot.wait("live", model_path=f"model_drop/{spot.model}/099.onnx")
-    assert live["id"] < last["id"]
+    spot.wait("live", model_path=f"model_drop/{spot.model}/099.onnx")
+    before = [event for event in spot.events() if event["event"] == "live" and event["id"] < live["id"]]
+    assert len(before) <= 2, "the models did not take turns"  # one that was under way, and one whose turn it was
