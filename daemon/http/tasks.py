@@ -94,7 +94,7 @@ class Answer(Task):
         return self._plain_header() if is_plain else super().build_response_header()
 
     def _plain_header(self) -> bytes:
-        """What waitress makes of an answer of known length on a connection that is kept, in a quarter of the time."""
+        """What waitress makes of an answer of known length on a connection that is kept, in fewer steps."""
         fields = _written(tuple(self.response_headers))
         length = f"Content-Length: {self.content_length}\r\n"
         return f"HTTP/1.1 {self.status}\r\n{fields}{length}{_served_and_dated(int(self.start_time))}".encode("latin-1")

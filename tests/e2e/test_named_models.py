@@ -131,5 +131,6 @@ def test_burst_for_one_model_does_not_keep_another_waiting(spot: Spot) -> None:
             rename_in(theirs, other.folder / "x.onnx")
     live = other.wait("live")
     spot.wait("live", model_path=f"model_drop/{spot.model}/099.onnx")
-    before = [event for event in spot.events() if event["event"] == "live" and event["id"] < live["id"]]
+    seen = other.wait("seen")
+    before = [each for each in spot.events(seen["id"]) if each["event"] == "live" and each["id"] < live["id"]]
     assert len(before) <= 2, "the models did not take turns"  # one that was under way, and one whose turn it was
