@@ -22,7 +22,7 @@ from bench.page import Section, Table, number
 from daemon.release import Signature, TensorSpec
 from daemon.runtime import encode
 from daemon.web.answers import dumps
-from daemon.web.asking import body_decoder
+from daemon.web.dialects.plain import body_decoder
 
 SHAPES = ((1, 10), (1, 256), (1, 10_000), (1, 3, 224, 224))
 SIZES = (5, 384, 1000, 150_528)

@@ -86,7 +86,7 @@ def build_app(
     """The application, from its parts."""
     app = Flask("modeldrop", static_folder=None)
     app.url_map.merge_slashes = False  # a redirect would be an answer of a form that no client expects
-    app.register_blueprint(predict_routes(predictor, default_model=default_model))
+    app.register_blueprint(predict_routes(predictor))
     app.register_blueprint(
         deploy_routes(deployer, files, default_model=default_model, max_upload_bytes=limits.max_upload_bytes)
     )
@@ -100,7 +100,6 @@ def build_app(
         app.wsgi_app,
         predictor,
         tokens=tokens,
-        default_model=default_model,
         refusal_of=refusal_of,
         failure=FAILURE,
     )

@@ -123,6 +123,7 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
         probation=spine.probation,
         ring=spine.ring,
         knows=catalogue.knows,
+        default_model=settings.default_model,
         timeout_seconds=settings.runtime.timeout_seconds,
         max_body_bytes=limits.max_body_bytes,
         max_batch=settings.most_batched,
@@ -140,7 +141,7 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
         welcome=settings.server.welcome,
     )
     guard = partial(_guard, tokens, limits)
-    quick = partial(is_quick, predictor, settings.default_model)
+    quick = partial(is_quick, predictor)
     make = _front(settings.server.front)
     server = make(
         app,
@@ -150,7 +151,7 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
         is_slow,
         state_dir / "spool",
         quick,
-        PredictGrouping(predictor, settings.default_model, wait_seconds=settings.batching.max_wait_ms / 1e3),
+        PredictGrouping(predictor, wait_seconds=settings.batching.max_wait_ms / 1e3),
     )
     undo.callback(server.close)
     return Daemon(

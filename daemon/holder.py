@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-from daemon.errors import NotServing
+from daemon.errors import NotServing, UnknownVersion
 from daemon.release import Release
 from daemon.runtime import Engine
 
@@ -16,7 +16,8 @@ from daemon.runtime import Engine
 class Serving:
     """One release with its engine, from the swap that published it until its last lease is back.
 
-    Owned by the holder, which alone counts its leases. ``drained`` is set once it is retired and no lease is left.
+    Owned by the holder, which alone counts its leases. ``drained`` is set while it is retired and no lease is left: for
+    good, unless it stands by.
     """
 
     __slots__ = ("_leases", "_on_drained", "_retired", "drained", "engine", "release")
@@ -38,14 +39,15 @@ class Serving:
 class Lease:
     """One request's hold on one release; a context manager, so that it always comes back."""
 
-    __slots__ = ("_holder", "_model", "_serving")
+    __slots__ = ("_holder", "_model", "_serving", "_version")
 
-    def __init__(self, holder: "ModelHolder", model: str) -> None:
+    def __init__(self, holder: "ModelHolder", model: str, version: int | None) -> None:
         self._holder = holder
         self._model = model
+        self._version = version
 
     def __enter__(self) -> Serving:
-        self._serving = self._holder._lend(self._model)
+        self._serving = self._holder._lend(self._model, self._version)
         return self._serving
 
     def __exit__(
@@ -65,6 +67,7 @@ class ModelHolder:
 
     _lock: threading.Lock
     _serving: dict[str, Serving]  # guarded by _lock
+    _standing_by: dict[str, Serving]  # guarded by _lock; lent only to those who ask for their version
 
     def __new__(cls) -> "ModelHolder":
         with cls._creation:
@@ -72,12 +75,16 @@ class ModelHolder:
                 holder = super().__new__(cls)
                 holder._lock = threading.Lock()
                 holder._serving = {}
+                holder._standing_by = {}
                 cls._singleton = holder
             return cls._singleton
 
-    def lease(self, model: str) -> Lease:
-        """``with holder.lease(model) as serving:`` lends the release that serves; raises NotServing on entry."""
-        return Lease(self, model)
+    def lease(self, model: str, version: int | None = None) -> Lease:
+        """``with holder.lease(model) as serving:`` lends the release that serves, or ``version`` if that is loaded.
+
+        Raises NotServing or UnknownVersion on entry.
+        """
+        return Lease(self, model, version)
 
     def swap(self, release: Release, engine: Engine) -> Serving | None:
         """Publishes ``release``: every lease from now on is of it. Cannot fail, does not wait.
@@ -95,6 +102,16 @@ class ModelHolder:
         with self._lock:
             return self._retire_locked(self._serving.pop(model, None))
 
+    def stand_by(self, retired: Serving) -> None:
+        """From here on ``retired`` is lent to those who ask for its version, until ``stand_down``."""
+        with self._lock:
+            self._standing_by[retired.release.model] = retired
+
+    def stand_down(self, model: str) -> Serving | None:
+        """What stood by for ``model`` is lent no more; returns it."""
+        with self._lock:
+            return self._standing_by.pop(model, None)
+
     def call_when_drained(self, serving: Serving, callback: Callable[[], None]) -> None:
         """Calls ``callback`` once the retired ``serving`` is drained: now, or on the thread of its last lease."""
         with self._lock:
@@ -108,6 +125,12 @@ class ModelHolder:
         serving = self._serving.get(model)
         return serving.release if serving else None
 
+    def loaded(self, model: str) -> list[Release]:
+        """The releases of ``model`` that can be asked by their version: what serves, then what stands by."""
+        with self._lock:
+            found = (self._serving.get(model), self._standing_by.get(model))
+            return [serving.release for serving in found if serving]
+
     def releases(self) -> dict[str, Release]:
         """What serves, by model: a copy."""
         with self._lock:
@@ -118,18 +141,29 @@ class ModelHolder:
         with self._lock:
             last = [retired for serving in self._serving.values() if (retired := self._retire_locked(serving))]
             self._serving.clear()
+            self._standing_by.clear()
         with self._creation:
             if ModelHolder._singleton is self:
                 ModelHolder._singleton = None
         return last
 
-    def _lend(self, model: str) -> Serving:
+    def _lend(self, model: str, version: int | None) -> Serving:
         with self._lock:
             serving = self._serving.get(model)
             if serving is None:
                 raise NotServing(model)
+            if version is not None and version != serving.release.version:
+                serving = self._standing_by_locked(model, version, serving.release.version)
             serving._leases += 1
             return serving
+
+    def _standing_by_locked(self, model: str, version: int, serves: int) -> Serving:
+        before = self._standing_by.get(model)
+        if before is None or before.release.version != version:
+            also = "" if before is None else f" and version {before.release.version} stands by"
+            raise UnknownVersion(f"version {version} of model {model!r} is not loaded: version {serves} serves{also}")
+        before.drained.clear()
+        return before
 
     def _take_back(self, serving: Serving) -> None:
         with self._lock:

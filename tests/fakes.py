@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from daemon.gate.tried import Ran
 from daemon.release import Release, Signature, TensorSpec
 from daemon.runtime import Array, Engine, Output, first_run
 from daemon.trial import Interrupted
+from daemon.web.asking import Asked, Target
 
 SIGNATURE = Signature(
     inputs=(TensorSpec("input", "float32", ("batch", 2)),), outputs=(TensorSpec("output", "float32", ("batch", 1)),)
@@ -35,6 +37,12 @@ def release_of(version: int = 1, model: str = "default", *, sha256: str = "") ->
         time="2026-11-22T10:15:02.318Z",
         signature=SIGNATURE,
     )
+
+
+def asked(body: bytes, target: Target | None = None, **fields: str) -> Asked:
+    """A request with this body; ``fields`` are of its WSGI environment."""
+    length = str(len(body))
+    return Asked(target or Target(), {"CONTENT_LENGTH": length, "wsgi.input": BytesIO(body), **fields})
 
 
 class FakeEngine:

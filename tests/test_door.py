@@ -15,7 +15,10 @@ from daemon.errors import AT_ONCE, HandOver
 from daemon.runtime import CoreBudget
 from daemon.runtime.gears import GearedEngine
 from daemon.web.access import Tokens
-from daemon.web.door import PredictDoor, is_quick, model_asked
+from daemon.web.asking import Target
+from daemon.web.dialects import route_of
+from daemon.web.dialects.plain import PLAIN
+from daemon.web.door import PredictDoor, is_quick
 from daemon.web.faces import QUICK_SECONDS, TIMED_ONCE_IN, Face
 from daemon.web.predicting import AT_ONCE_BYTES
 from tests import onnx_models
@@ -122,19 +125,26 @@ def test_failure_that_nobody_expected_is_an_opaque_500_and_one_traceback(
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "model"),
+    ("path", "model"),
     [
-        ("POST", "/predict", "main"),
-        ("POST", "/models/m.1/predict", "m.1"),
-        ("GET", "/predict", None),
-        ("POST", "/models/predict", None),
-        ("POST", "/models//predict", None),
-        ("POST", "/models/a/b/predict", None),
-        ("POST", "/update_model", None),
+        ("/predict", None),
+        ("/models/m.1/predict", "m.1"),
+        ("/models/a b/predict", "a b"),
     ],
 )
-def test_model_is_read_from_the_path(method: str, path: str, model: str | None) -> None:
-    assert model_asked(method, path, "main") == model
+def test_model_is_read_from_the_path(path: str, model: str | None) -> None:
+    route = route_of(path)
+    assert route is not None
+    assert (route.dialect, route.target) == (PLAIN, Target(model))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/models/predict", "/models//predict", "/models/a/b/predict", "/update_model", "/models/ü/predict",
+     f"/models/{'m' * 300}/predict"],
+)  # fmt: skip
+def test_other_paths_are_no_predictions(path: str) -> None:
+    assert route_of(path) is None
 
 
 # What is quick.
@@ -148,12 +158,12 @@ def ask(rig: WebRig, times: int = TIMED_ONCE_IN) -> None:
 def test_release_is_quick_once_it_was_seen_to_be(tmp_path: Path) -> None:
     with WebRig(tmp_path) as rig:
         rig.update(1)
-        asked = (rig.predictor, "default", "POST", "/predict", 10)
+        asked = (rig.predictor, "POST", "/predict", 10)
         assert not is_quick(*asked)
         ask(rig, 20 * TIMED_ONCE_IN)
         assert is_quick(*asked)
-        assert not is_quick(rig.predictor, "default", "POST", "/update_model", 10)
-        assert not is_quick(rig.predictor, "default", "POST", "/models/other/predict", 10)
+        assert not is_quick(rig.predictor, "POST", "/update_model", 10)
+        assert not is_quick(rig.predictor, "POST", "/models/other/predict", 10)
         rig.update(2)
         assert not is_quick(*asked), "what serves now was never asked"
 

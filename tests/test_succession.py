@@ -16,10 +16,10 @@ from daemon.lane import Outcome
 from daemon.lane.probation import ProbationTerms
 from daemon.release import Event, Release, Signature, TensorSpec
 from daemon.runtime import Headroom
-from daemon.web.asking import Asked
+from daemon.web.dialects.plain import PLAIN
 from daemon.web.predicting import Predictor
 from tests.deploying_rig import TERMS, DeployingRig
-from tests.fakes import SIGNATURE, WAIT_SECONDS, FakeEngine, FakeLoader
+from tests.fakes import SIGNATURE, WAIT_SECONDS, FakeEngine, FakeLoader, asked
 
 STANDING_BY = replace(TERMS, min_requests=4, max_error_rate=0.25, keep_previous=True)
 BODY = b'{"inputs": [[1, 1]]}'
@@ -655,6 +655,7 @@ def test_model_that_starts_to_fail_after_some_requests_is_given_up_and_then_nobo
         probation=tried.probation,
         ring=tried.ring,
         knows=lambda _: True,
+        default_model="default",
         timeout_seconds=1,
         max_body_bytes=1000,
         max_batch=1,
@@ -663,7 +664,7 @@ def test_model_that_starts_to_fail_after_some_requests_is_given_up_and_then_nobo
     failed = 0
     for _ in range(30):
         try:
-            predictor.answer(Asked("default", "", None, lambda: BODY))
+            predictor.answer(PLAIN, asked(BODY))
         except InferenceFailed:
             failed += 1
             tried.settle()

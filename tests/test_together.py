@@ -77,7 +77,7 @@ def alone(rig: WebRig, body: bytes, **more: Any) -> Answer:
 
 
 def together(rig: WebRig, bodies: list[bytes]) -> list[Answer]:
-    grouping = PredictGrouping(rig.predictor, "default")
+    grouping = PredictGrouping(rig.predictor)
     with grouping.together("default") as group:
         asked = [Asked(rig, body, group) for body in bodies]
         return [each.answer() for each in asked]
@@ -129,7 +129,7 @@ def test_one_run_answers_all(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_group_answers_by_the_release_that_served_when_it_formed(rig: WebRig) -> None:
-    grouping = PredictGrouping(rig.predictor, "default")
+    grouping = PredictGrouping(rig.predictor)
     body = orjson.dumps({"inputs": [[1] * 10]})
     with grouping.together("default") as group:
         asked = [Asked(rig, body, group) for _ in range(3)]
@@ -155,7 +155,7 @@ def test_member_without_a_token_is_refused_and_the_others_are_not(tmp_path: Path
     with WebRig(tmp_path, tokens=Tokens("", "secret")) as rig:
         deploy(rig, 1)
         body = orjson.dumps({"inputs": [[1] * 10]})
-        with PredictGrouping(rig.predictor, "default").together("default") as group:
+        with PredictGrouping(rig.predictor).together("default") as group:
             asked = [
                 Asked(rig, body, group, headers={"Authorization": f"Bearer {token}"})
                 for token in ("secret", "wrong", "secret")
@@ -164,7 +164,7 @@ def test_member_without_a_token_is_refused_and_the_others_are_not(tmp_path: Path
 
 
 def test_only_predictions_of_what_pays_go_together(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    grouping = PredictGrouping(rig.predictor, "default")
+    grouping = PredictGrouping(rig.predictor)
     assert grouping.kind_of("POST", "/predict") == grouping.kind_of("POST", "/models/default/predict") == "default"
     assert grouping.most("default") == 8
     assert grouping.kind_of("GET", "/predict") is None

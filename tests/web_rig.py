@@ -57,6 +57,7 @@ class WebRig:
             probation=self.lower.probation,
             ring=self.lower.ring,
             knows=catalogue.knows,
+            default_model="default",
             timeout_seconds=1,
             max_body_bytes=LIMIT_BYTES,
             max_batch=32,

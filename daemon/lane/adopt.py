@@ -73,6 +73,7 @@ class Adoption:
         """Keeps a retired engine loaded until ``dismiss``; one of each model, which has none yet."""
         self._retired.remove(retired)
         self._standing_by[retired.release.model] = retired
+        self._holder.stand_by(retired)
 
     def recall(self, release: Release) -> Engine | None:
         """The engine that stands by for the model of ``release`` and has its bytes, the caller's from here on.
@@ -80,6 +81,9 @@ class Adoption:
         None where there is none, and where a request still has it on loan: it may not outlive what it is lent for next.
         """
         if not self.can_recall(release.model, release.sha256):
+            return None
+        self._holder.stand_down(release.model)
+        if not self.can_recall(release.model, release.sha256):  # lent in between
             return None
         return self._standing_by.pop(release.model).engine
 
@@ -90,6 +94,7 @@ class Adoption:
 
     def dismiss(self, model: str) -> Serving | None:
         """What stands by for ``model``, if anything does, is retired for good; it is freed once it is drained."""
+        self._holder.stand_down(model)
         return self._remember(self._standing_by.pop(model, None))
 
     def free_up(self) -> None:

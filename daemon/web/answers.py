@@ -6,6 +6,7 @@ import orjson
 from flask import Request, Response
 
 from daemon.errors import InvalidJson, TooLarge
+from daemon.release import Release
 
 JSON = "application/json"
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
@@ -18,6 +19,15 @@ def dumps(value: object) -> bytes:
 
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(dumps(value), status=status, headers=headers, content_type=JSON)
+
+
+def release_headers(release: Release) -> dict[str, str]:
+    """The headers that say which release answered."""
+    return {
+        "X-Model-Name": release.model,
+        "X-Model-Version": str(release.version),
+        "X-Model-SHA256": release.sha256,
+    }
 
 
 def read_body(request: Request, limit_bytes: int) -> bytes:

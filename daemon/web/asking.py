@@ -1,67 +1,97 @@
-"""What a predict request is and what its answer is, as plain values, and what of its body is read before any model is.
+"""What a request to run a model is and what its answer is, as plain values, whatever language it speaks.
 
 Entered by request threads; holds no state.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from daemon.errors import InvalidInput, UnsupportedMediaType
-from daemon.release import Signature
-from daemon.runtime import Array, decoder_of, read_flat
-from daemon.web.answers import read_object
+from daemon.errors import AT_ONCE, HandOver, TooLarge
+from daemon.release import Release
+from daemon.runtime import Array, Output
+from daemon.web.packing import unpacked
 
-LARGE_BYTES = 2 << 10
-"""From here on a body is worth the shorter way that large ones have."""
-_NEVER_JSON = ("multipart/", "image/", "audio/", "video/")
-_OTHER_FORMS = frozenset({"application/x-npy", "application/x-npz", "text/csv", "application/x-protobuf"})
+Piece = bytes | memoryview
+Which = int | str
+"""A version, or ``LIVE`` for the one that serves, ``PREVIOUS`` for the one before as long as it stands by."""
+LIVE, PREVIOUS = "live", "previous"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The release that is to answer: of ``model``, or of the default one where that is None."""
+
+    model: str | None = None
+    which: Which = LIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """An encoded answer in one or more pieces, and the headers that say what it is and which release gave it."""
+
+    pieces: Sequence[Piece]
+    headers: Sequence[tuple[str, str]]
 
 
 @dataclass(slots=True)
 class Asked:
-    """A predict request: for which ``model``, its media type without parameters, and its body, ``length`` bytes where
-    that is known, which ``read`` gives as a whole. ``at_once``: who asks can answer others only after it."""
+    """A request to run the release at ``target``; ``fields`` is the WSGI environment (PEP 3333)."""
 
-    model: str
-    media_type: str
-    length: int | None
-    read: Callable[[], bytes]
-    at_once: bool = False
+    target: Target
+    fields: Mapping[str, Any]
+
+    @property
+    def media_type(self) -> str:
+        """The content type without parameters, in lower case; empty where there is none."""
+        stated: str = self.fields.get("CONTENT_TYPE", "")
+        return stated.partition(";")[0].strip().lower()
+
+    def header(self, name: str) -> str:
+        """The value of a header other than the content's type and length, named in WSGI's form: ``ACCEPT``."""
+        value: str = self.fields.get(f"HTTP_{name}", "")
+        return value
+
+    @property
+    def at_once(self) -> bool:
+        """Whether who asks can answer others only after it."""
+        return AT_ONCE in self.fields
+
+    def body(self, limit_bytes: int) -> bytes:
+        """The whole body, unpacked; raises TooLarge beyond ``limit_bytes``, BadRequest or UnsupportedMediaType.
+
+        HandOver where it is packed and to be read ``at_once``: how long that takes cannot be told before.
+        """
+        stated = self.fields.get("CONTENT_LENGTH") or ""
+        length = int(stated) if stated.isdecimal() else None
+        if length is not None and length > limit_bytes:
+            raise TooLarge(f"the body has {length} bytes; at most {limit_bytes} are taken")
+        body: bytes = self.fields["wsgi.input"].read(-1 if length is None else length)
+        encoding = self.fields.get("HTTP_CONTENT_ENCODING")
+        if encoding is None:
+            return body
+        if self.at_once:
+            raise HandOver
+        return unpacked(body, encoding, limit_bytes)
 
 
-@dataclass(slots=True)
-class Prediction:
-    """An encoded answer, and the headers that say what it is and which release gave it."""
+Tell = Callable[[list[Output]], Prediction]
+"""The answer that a release's outputs are to one request."""
+Read = Callable[[Asked, bytes], tuple[Mapping[str, Array], Tell]]
+"""The inputs that a request has for a release, by name, and how its answer is told.
 
-    body: bytes
-    headers: tuple[tuple[str, str], ...]
-
-
-def refuse_other_forms(media_type: str) -> None:
-    """A body is read as JSON whatever its type, unless that names a form that JSON cannot be."""
-    if media_type.startswith(_NEVER_JSON) or media_type in _OTHER_FORMS:
-        raise UnsupportedMediaType(f"found content type {media_type}, expected application/json")
+Raises InvalidJson, InvalidInput, BadRequest or UnsupportedMediaType.
+"""
 
 
-def inputs_of(body: bytes) -> object:
-    """The value of ``inputs``; raises InvalidJson or InvalidInput where there is none."""
-    value = read_object(body)
-    if "inputs" not in value:
-        found = ", ".join(repr(key) for key in list(value)[:10]) or "an empty object"
-        raise InvalidInput(f"expected a key 'inputs', found {found}")
-    return value["inputs"]
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One language in which clients ask for predictions: a translation to inputs, and of outputs back.
 
-
-def body_decoder(signature: Signature) -> Callable[[bytes], dict[str, Array]]:
-    """A function from a body to the arrays that it has for the inputs of ``signature``.
-
-    Raises InvalidJson or InvalidInput.
+    ``name`` is its name in metrics. ``rules`` are the paths of the POST requests that run a model, as Flask has them,
+    with ``<model>``, ``<int:version>`` or ``<label>`` for what is to answer. ``reader_of`` is called once a release.
     """
-    decode = decoder_of(signature)
 
-    def decoded(body: bytes) -> dict[str, Array]:
-        if len(body) >= LARGE_BYTES and (arrays := read_flat(body, signature)) is not None:
-            return arrays
-        return decode(inputs_of(body))
-
-    return decoded
+    name: str
+    rules: tuple[str, ...]
+    reader_of: Callable[[Release], Read]

@@ -15,8 +15,7 @@ from daemon.intake.named import NamedFiles
 from daemon.intake.naming import shown
 from daemon.lane import FileSource, Outcome, RefusedSource, Source, StreamSource, Wish
 from daemon.release import Release
-from daemon.web.answers import answer, read_body, read_object
-from daemon.web.faces import release_headers
+from daemon.web.answers import answer, read_body, read_object, release_headers
 from daemon.web.rehearsing import rehearsed
 from daemon.web.wanted import (
     SWITCHES,

@@ -1,29 +1,26 @@
 """The long way of a prediction: Flask's views, which ask what the door before them asks. Entered by request threads."""
 
+from collections.abc import Callable
 from functools import partial
 
 from flask import Blueprint, Response, request
 
-from daemon.web.asking import Asked
+from daemon.web.asking import Asked, Dialect
+from daemon.web.dialects import DIALECTS, target_of
 from daemon.web.predicting import Predictor
 
 
-def predict_routes(predictor: Predictor, *, default_model: str) -> Blueprint:
-    """``POST /predict`` and ``POST /models/NAME/predict``."""
+def predict_routes(predictor: Predictor) -> Blueprint:
+    """Every rule of every dialect."""
     routes = Blueprint("predicting", __name__)
-
-    def answered(model: str) -> Response:
-        body = partial(request.get_data, cache=False)
-        prediction = predictor.answer(Asked(model, request.mimetype, request.content_length, body))
-        return Response(prediction.body, headers=prediction.headers)
-
-    @routes.post("/predict")
-    def predict_default() -> Response:
-        # Not by ``defaults`` of one route: Flask would redirect the default model's other path to this one.
-        return answered(default_model)
-
-    @routes.post("/models/<model>/predict")
-    def predict(model: str) -> Response:
-        return answered(model)
-
+    for dialect in DIALECTS:
+        for number, rule in enumerate(dialect.rules):
+            view: Callable[..., Response] = partial(_answered, predictor, dialect)
+            routes.add_url_rule(rule, f"{dialect.name}-{number}", view, methods=["POST"])
     return routes
+
+
+def _answered(predictor: Predictor, dialect: Dialect, **named: str | int) -> Response:
+    """``named`` is what the rule's places are in the path."""
+    prediction = predictor.answer(dialect, Asked(target_of(**named), request.environ))  # type: ignore[arg-type]
+    return Response(b"".join(prediction.pieces), headers=prediction.headers)

@@ -1,4 +1,4 @@
-"""Predictions: a body in, an answer out, by one lease on one release. Entered by request threads."""
+"""Predictions: a request in, an answer out, by one lease on one release. Entered by request threads."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -8,20 +8,19 @@ from typing import NoReturn
 
 import numpy as np
 
-from daemon.errors import HandOver, InferenceFailed, NotServing, RunTimeout, TooLarge, UnknownModel
+from daemon.errors import HandOver, InferenceFailed, NotServing, RunTimeout, UnknownModel, UnknownVersion
 from daemon.gate import RequestRing
-from daemon.holder import ModelHolder, Serving
+from daemon.holder import Lease, ModelHolder, Serving
 from daemon.lane.probation import Probation
 from daemon.release import Release
-from daemon.runtime import Array, Batch, Output, Share, encode, waits_for_cores
-from daemon.web.answers import dumps
-from daemon.web.asking import Asked, Prediction, refuse_other_forms
-from daemon.web.faces import Face
+from daemon.runtime import Array, Batch, Output, Share, waits_for_cores
+from daemon.web.asking import LIVE, PREVIOUS, Asked, Dialect, Prediction, Target, Tell
+from daemon.web.faces import Face, Faces
 
 AT_ONCE_SECONDS = 0.1
 """A run for which everybody waits is stopped after that, and made again by another thread."""
 AT_ONCE_BYTES = 256 << 10
-"""Outputs beyond that take time to be written as JSON."""
+"""Outputs beyond that take time to be written."""
 
 Run = Callable[[Serving, Mapping[str, Array]], list[Output]]
 
@@ -36,10 +35,10 @@ class Group:
 
 
 class Predictor:
-    """Answers predict requests. Thread-safe; ``knows`` tells a model that has no release from one that never was.
+    """Answers predict requests in every dialect. Thread-safe.
 
-    ``probation`` is told how every run went, ``ring`` keeps some of the requests. At most ``max_batch`` rows are run
-    together.
+    ``knows`` tells a model that has no release from one that never was, ``probation`` is told how every run went,
+    ``ring`` keeps some of the requests. At most ``max_batch`` rows are run together.
     """
 
     def __init__(
@@ -49,6 +48,7 @@ class Predictor:
         probation: Probation,
         ring: RequestRing,
         knows: Callable[[str], bool],
+        default_model: str,
         timeout_seconds: float,
         max_body_bytes: int,
         max_batch: int,
@@ -57,36 +57,42 @@ class Predictor:
         self._probation = probation
         self._ring = ring
         self._knows = knows
+        self._default_model = default_model
         self._timeout_seconds = timeout_seconds
         self._max_body_bytes = max_body_bytes
         self._max_batch = max_batch
-        self._faces: dict[str, Face] = {}  # of what answered last, by model; by no lock: another is made in no time
+        self._faces = Faces(holder.loaded)
 
-    def answer(self, asked: Asked) -> Prediction:
-        """What a client is told, whatever door it came by: ``{"inputs": …}`` is run through the release that serves.
+    def answer(self, dialect: Dialect, asked: Asked) -> Prediction:
+        """What a client is told, whatever door it came by: its inputs are run through the release that it asks for.
 
-        Raises UnsupportedMediaType, TooLarge, UnknownModel, NotServing, InvalidJson, InvalidInput, RunTimeout or
-        InferenceFailed; HandOver where it is to be ``at_once`` and takes time.
+        Raises UnsupportedMediaType, TooLarge, BadRequest, UnknownModel, UnknownVersion, NotServing, InvalidJson,
+        InvalidInput, RunTimeout or InferenceFailed; HandOver where it is to be ``at_once`` and takes time.
         """
-        body = self._body_of(asked)
+        body = asked.body(self._max_body_bytes)
         run = self._run_at_once if asked.at_once else self._run
         try:
-            with self._holder.lease(asked.model) as serving:
-                return self._answer(serving, body, run)
-        except NotServing:
-            if self._knows(asked.model):
+            with self._lease(asked.target) as serving:
+                return self._answer(serving, dialect, asked, body, run)
+        except NotServing as error:
+            if self._knows(error.model):
                 raise
-            raise UnknownModel(f"there is no model {asked.model!r}") from None
+            raise UnknownModel(f"there is no model {error.model!r}") from None
+
+    def model_at(self, target: Target) -> str:
+        """The model that ``target`` names, by saying nothing perhaps."""
+        return target.model or self._default_model
 
     def is_quick(self, model: str) -> bool:
         """Whether the predictions of what serves as ``model`` took next to no time of late."""
-        face = self._faces.get(model)
-        return face is not None and face.is_quick and self._holder.release_of(model) is face.release
+        release = self._holder.release_of(model)
+        face = None if release is None else self._faces.known(release)
+        return face is not None and face.is_quick
 
     def batch_size(self, model: str) -> int:
         """How many predictions of what serves as ``model`` are best made together; 1 is each by itself."""
         release = self._holder.release_of(model)
-        return 1 if release is None else min(self._face_of(release).batch_size, self._max_batch)
+        return 1 if release is None else min(self._faces.of(release).batch_size, self._max_batch)
 
     @contextmanager
     def together(self, model: str) -> Iterator[Group | None]:
@@ -95,41 +101,51 @@ class Predictor:
         with ExitStack() as stack:
             with suppress(NotServing):
                 serving = stack.enter_context(self._holder.lease(model))
-                face = self._face_of(serving.release)
+                face = self._faces.of(serving.release)
                 most = min(face.batch_size, self._max_batch)
                 batch = Batch(serving.release.signature, partial(self._run_batch, serving, face), most=most)
                 group = Group(serving, face, batch) if most > 1 else None
             yield group
 
-    def join(self, group: Group, asked: Asked) -> Callable[[], Prediction]:
+    def join(self, group: Group, dialect: Dialect, asked: Asked) -> Callable[[], Prediction]:
         """What gives the answer, once all of ``group`` have joined.
 
         Raises as ``answer`` what is wrong with the request; what it gives, HandOver where this one is to be answered
         by itself.
         """
-        inputs = group.face.decode(self._body_of(asked))
-        return partial(self._joined, group, inputs, group.batch.add(inputs))
+        inputs, tell = group.face.reader(dialect)(asked, asked.body(self._max_body_bytes))
+        return partial(self._joined, group, inputs, tell, group.batch.add(inputs))
 
-    def _body_of(self, asked: Asked) -> bytes:
-        refuse_other_forms(asked.media_type)
-        if asked.length is not None and asked.length > self._max_body_bytes:
-            raise TooLarge(f"the body has {asked.length} bytes; at most {self._max_body_bytes} are taken")
-        return asked.read()
+    def _lease(self, target: Target) -> Lease:
+        """A lease on the release at ``target``; raises UnknownVersion, it or its entry NotServing."""
+        model = self.model_at(target)
+        if target.which == LIVE:
+            return self._holder.lease(model)
+        if isinstance(target.which, int):
+            return self._holder.lease(model, target.which)
+        if target.which != PREVIOUS:
+            raise UnknownVersion(f"model {model!r} has no label {target.which!r}: expected 'stable' or 'previous'")
+        loaded = self._holder.loaded(model)
+        if not loaded:
+            raise NotServing(model)
+        if len(loaded) == 1:
+            raise UnknownVersion(f"no release of model {model!r} is loaded beside version {loaded[0].version}")
+        return self._holder.lease(model, loaded[1].version)
 
-    def _answer(self, serving: Serving, body: bytes, run: Run) -> Prediction:
-        face = self._face_of(serving.release)
+    def _answer(self, serving: Serving, dialect: Dialect, asked: Asked, body: bytes, run: Run) -> Prediction:
+        face = self._faces.of(serving.release)
         started = face.started()
-        inputs = face.decode(body)
+        inputs, tell = face.reader(dialect)(asked, body)
         outputs = self._counted(serving.release, partial(run, serving, inputs))
         self._note(serving.release, inputs, outputs)
-        prediction = _told(face, outputs)
+        prediction = tell(outputs)
         face.ended(started)
         return prediction
 
-    def _joined(self, group: Group, inputs: Mapping[str, Array], share: Share) -> Prediction:
+    def _joined(self, group: Group, inputs: Mapping[str, Array], tell: Tell, share: Share) -> Prediction:
         outputs = self._counted(group.serving.release, share)
         self._note(group.serving.release, inputs, outputs)
-        return _told(group.face, outputs)
+        return tell(outputs)
 
     def _counted(self, release: Release, run: Callable[[], list[Output]]) -> list[Output]:
         """The outputs; a run that fails is counted against ``release``."""
@@ -138,12 +154,6 @@ class Predictor:
         except InferenceFailed as failure:
             self._probation.failed(release, str(failure))
             raise
-
-    def _face_of(self, release: Release) -> Face:
-        face = self._faces.get(release.model)
-        if face is None or face.release is not release:
-            face = self._faces[release.model] = Face(release)
-        return face
 
     def _note(self, release: Release, inputs: Mapping[str, Array], outputs: list[Output]) -> None:
         self._probation.answered(release, outputs)
@@ -171,13 +181,5 @@ class Predictor:
         return self._hand_over(serving)
 
     def _hand_over(self, serving: Serving) -> NoReturn:
-        self._face_of(serving.release).took_its_time()
+        self._faces.of(serving.release).took_its_time()
         raise HandOver
-
-
-def _told(face: Face, outputs: list[Output]) -> Prediction:
-    values = encode(outputs, face.release.signature)
-    told = b'{"output":' + dumps(values[0]) + face.tail
-    if len(values) > 1:
-        told += b',"outputs":' + dumps(dict(zip(face.names, values, strict=True)))
-    return Prediction(told + b"}", face.headers)

@@ -4,6 +4,8 @@ import re
 from enum import Enum
 from urllib.parse import unquote_plus
 
+from daemon.web.dialects import route_of
+
 # Other dialects' routes stand here before anybody serves them, so that none is ever open by oversight.
 _PREDICT = re.compile(
     r"/predict|/models/[^/]+/predict|/invocations|/v2/models/.*/infer|/v1/models/.*:predict", re.DOTALL
@@ -25,7 +27,7 @@ class RouteClass(Enum):
 def class_of(path: str) -> RouteClass:
     """The class of the route at ``path``; a path that no route has is open, and becomes a 404."""
     path = path.rstrip("/") or "/"
-    if _PREDICT.fullmatch(path):
+    if _PREDICT.fullmatch(path) or route_of(path) is not None:
         return RouteClass.PREDICT
     if _ADMIN.fullmatch(path):
         return RouteClass.ADMIN

@@ -1,0 +1,75 @@
+"""The daemon's own language: ``{"inputs": …}`` in, ``{"output": …}`` out. Entered by request threads."""
+
+from collections.abc import Callable, Mapping
+
+from daemon.errors import InvalidInput, UnsupportedMediaType
+from daemon.release import Release, Signature
+from daemon.runtime import Array, Output, decoder_of, encode, read_flat
+from daemon.web.answers import JSON, dumps, read_object, release_headers
+from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell
+
+LARGE_BYTES = 2 << 10
+"""From here on a body is worth the shorter way that large ones have."""
+_NEVER_JSON = ("multipart/", "image/", "audio/", "video/")
+_OTHER_FORMS = frozenset({"application/x-npy", "application/x-npz", "text/csv", "application/x-protobuf"})
+
+
+def _reader_of(release: Release) -> Read:
+    decode = body_decoder(release.signature)
+    tell = _teller_of(release)
+
+    def read(asked: Asked, body: bytes) -> tuple[Mapping[str, Array], Tell]:
+        refuse_other_forms(asked.media_type)
+        return decode(body), tell
+
+    return read
+
+
+def _teller_of(release: Release) -> Tell:
+    """What of an answer is the same for every request is made once."""
+    headers = (("Content-Type", JSON), *release_headers(release).items())
+    same = {"model_path": release.model_path, "model": release.model, "version": release.version}
+    tail = b"," + dumps(same)[1:-1]
+    names = [spec.name for spec in release.signature.outputs]
+
+    def tell(outputs: list[Output]) -> Prediction:
+        values = encode(outputs, release.signature)
+        told = b'{"output":' + dumps(values[0]) + tail
+        if len(values) > 1:
+            told += b',"outputs":' + dumps(dict(zip(names, values, strict=True)))
+        return Prediction((told + b"}",), headers)
+
+    return tell
+
+
+def refuse_other_forms(media_type: str) -> None:
+    """A body is read as JSON whatever its type, unless that names a form that JSON cannot be."""
+    if media_type.startswith(_NEVER_JSON) or media_type in _OTHER_FORMS:
+        raise UnsupportedMediaType(f"found content type {media_type}, expected application/json")
+
+
+def inputs_of(body: bytes) -> object:
+    """The value of ``inputs``; raises InvalidJson or InvalidInput where there is none."""
+    value = read_object(body)
+    if "inputs" not in value:
+        found = ", ".join(repr(key) for key in list(value)[:10]) or "an empty object"
+        raise InvalidInput(f"expected a key 'inputs', found {found}")
+    return value["inputs"]
+
+
+def body_decoder(signature: Signature) -> Callable[[bytes], dict[str, Array]]:
+    """A function from a body to the arrays that it has for the inputs of ``signature``.
+
+    Raises InvalidJson or InvalidInput.
+    """
+    decode = decoder_of(signature)
+
+    def decoded(body: bytes) -> dict[str, Array]:
+        if len(body) >= LARGE_BYTES and (arrays := read_flat(body, signature)) is not None:
+            return arrays
+        return decode(inputs_of(body))
+
+    return decoded
+
+
+PLAIN = Dialect("modeldrop", ("/predict", "/models/<model>/predict"), _reader_of)
