@@ -90,8 +90,11 @@ class Dialect:
 
     ``name`` is its name in metrics. ``rules`` are the paths of the POST requests that run a model, as Flask has them,
     with ``<model>``, ``<int:version>`` or ``<label>`` for what is to answer. ``reader_of`` is called once a release.
+    ``operation`` is OpenAPI's Operation Object (3.1) of these requests without what all dialects have alike: places in
+    the path, and errors.
     """
 
     name: str
     rules: tuple[str, ...]
     reader_of: Callable[[Release], Read]
+    operation: Mapping[str, object]

@@ -72,4 +72,6 @@ def body_decoder(signature: Signature) -> Callable[[bytes], dict[str, Array]]:
     return decoded
 
 
-PLAIN = Dialect("modeldrop", ("/predict", "/models/<model>/predict"), _reader_of)
+OPERATION = {"summary": "Predict with the release that serves"}
+
+PLAIN = Dialect("modeldrop", ("/predict", "/models/<model>/predict"), _reader_of, OPERATION)
