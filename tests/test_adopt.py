@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.errors import InferenceFailed, InvalidInput, Rejected, RunTimeout
+from daemon.errors import InferenceFailed, InvalidInput, Rejected, RunTimeout, UnknownVersion
 from daemon.gate import Proofs
-from daemon.holder import ModelHolder
+from daemon.holder import ModelHolder, Serving
 from daemon.lane import Stages
 from daemon.lane.adopt import WARMING_SECONDS, Adoption
 from daemon.lane.loading import Loading
@@ -260,3 +260,64 @@ def test_form_that_cannot_be_mapped_is_distrusted_and_the_model_loaded_as_it_cam
 
 def test_model_that_cannot_be_loaded_as_it_came_is_refused() -> None:
     assert loaded_by(Forms(FORM), map_fails=True, load_fails=True) == [("mapped", FORM), ("loaded", MODEL)]
+
+
+# What stands by.
+
+
+def standing_by(holder: ModelHolder, tmp_path: Path) -> Adoption:
+    """Version 2 serves, version 1 stands by."""
+    adoption = Adoption(holder, tmp_path, lambda _: FakeEngine(), recent=lambda _: (), timeout_seconds=1)
+    for version in (1, 2):
+        retired = adoption.publish(release_of(version), FakeEngine(), Stages())
+    assert retired is not None
+    adoption.stand_by(retired)
+    return adoption
+
+
+def test_engine_that_stands_by_is_recalled_and_lent_no_more(holder: ModelHolder, tmp_path: Path) -> None:
+    adoption = standing_by(holder, tmp_path)
+    assert adoption.recall(release_of(1)) is not None
+    with pytest.raises(UnknownVersion), holder.lease("default", 1):
+        pass
+
+
+def test_engine_that_is_lent_by_its_version_is_not_recalled(holder: ModelHolder, tmp_path: Path) -> None:
+    adoption = standing_by(holder, tmp_path)
+    with holder.lease("default", 1):
+        assert adoption.recall(release_of(1)) is None
+
+
+def test_engine_that_is_lent_as_it_is_recalled_is_not(
+    holder: ModelHolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adoption = standing_by(holder, tmp_path)
+    lease = holder.lease("default", 1)
+    stand_down = holder.stand_down
+
+    def lent_before(model: str) -> object:
+        lease.__enter__()
+        return stand_down(model)
+
+    monkeypatch.setattr(holder, "stand_down", lent_before)
+    assert adoption.recall(release_of(1)) is None
+    monkeypatch.undo()
+    lease.__exit__(None, None, None)
+    assert adoption.recall(release_of(1)) is not None
+
+
+def test_engine_that_is_dismissed_while_lent_is_closed_after_its_last_lease(
+    holder: ModelHolder, tmp_path: Path
+) -> None:
+    adoption = standing_by(holder, tmp_path)
+    with holder.lease("default", 1) as lent:
+        adoption.dismiss("default")
+        adoption.free_drained()
+        assert not engine_of(lent).closed.is_set()
+    adoption.free_drained()
+    assert engine_of(lent).closed.is_set()
+
+
+def engine_of(serving: Serving) -> FakeEngine:
+    assert isinstance(serving.engine, FakeEngine)
+    return serving.engine

@@ -1,5 +1,7 @@
 """The short way of a prediction answers as Flask's view does, whatever is asked."""
 
+import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import Client, TestResponse
 
-from daemon.errors import AT_ONCE, HandOver
+from daemon.errors import AT_ONCE, HandOver, UnknownModel, UnknownVersion
+from daemon.lane.probation import ProbationTerms
 from daemon.runtime import CoreBudget
 from daemon.runtime.gears import GearedEngine
 from daemon.web.access import Tokens
@@ -22,7 +25,7 @@ from daemon.web.door import PredictDoor, is_quick
 from daemon.web.faces import QUICK_SECONDS, TIMED_ONCE_IN, Face
 from daemon.web.predicting import AT_ONCE_BYTES
 from tests import onnx_models
-from tests.fakes import release_of
+from tests.fakes import asked, release_of
 from tests.web_rig import LIMIT_BYTES, WebRig
 
 WAIT_SECONDS = 20.0
@@ -229,3 +232,63 @@ def at_once(rig: WebRig, body: bytes) -> list[object]:
         return [Client(rig.app.wsgi_app).post("/predict", data=body, environ_base={AT_ONCE: True}).status_code]
     except HandOver:
         return ["handed over"]
+
+
+# Packed bodies, and versions.
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
+def test_packed_body_is_unpacked_at_both_doors(rig: WebRig, pack: Any) -> None:
+    encoding = "gzip" if pack is gzip.compress else "deflate"
+    body = pack(orjson.dumps({"inputs": TEN}))
+    answers = both(rig, "/predict", method="POST", data=body, headers={"Content-Encoding": encoding})
+    assert expect_the_same(answers).get_json()["output"] == [[1.5] * 5]
+
+
+def test_packed_body_has_the_same_limit_as_a_plain_one(rig: WebRig) -> None:
+    body = gzip.compress(b" " * (LIMIT_BYTES + 1))
+    answers = both(rig, "/predict", method="POST", data=body, headers={"Content-Encoding": "gzip"})
+    assert expect_the_same(answers).status_code == 413
+
+
+def test_packed_body_is_not_unpacked_where_all_wait_for_it(rig: WebRig) -> None:
+    body = gzip.compress(orjson.dumps({"inputs": TEN}))
+    with pytest.raises(HandOver):
+        Client(rig.app.wsgi_app).post(
+            "/predict", data=body, headers={"Content-Encoding": "gzip"}, environ_base={AT_ONCE: True}
+        )
+
+
+def predicted(rig: WebRig, which: int | str, model: str | None = None) -> float:
+    told = rig.predictor.answer(PLAIN, asked(orjson.dumps({"inputs": TEN}), Target(model, which)))
+    return float(orjson.loads(b"".join(told.pieces))["output"][0][0])
+
+
+def test_release_before_answers_for_its_version_as_long_as_it_stands_by(tmp_path: Path) -> None:
+    terms = ProbationTerms(seconds=60, max_error_rate=0.1, min_requests=10, non_finite="warn", keep_previous=True)
+    with WebRig(tmp_path, probation_terms=terms) as rig:
+        rig.update(1)
+        rig.update(2)
+        assert [predicted(rig, which) for which in ("live", 2, 1, "previous")] == [2, 2, 1, 1]
+        rig.update(3)
+        assert [predicted(rig, which) for which in ("live", 3, 2, "previous")] == [3, 3, 2, 2]
+        with pytest.raises(UnknownVersion, match="version 1 of model 'default' is not loaded"):
+            predicted(rig, 1)
+
+
+@pytest.mark.parametrize(
+    ("which", "model", "error", "sentence"),
+    [
+        (7, None, UnknownVersion, "version 7 of model 'default' is not loaded: version 1 serves"),
+        ("previous", None, UnknownVersion, "no release of model 'default' is loaded beside version 1"),
+        ("newest", None, UnknownVersion, "model 'default' has no label 'newest': expected 'stable' or 'previous'"),
+        (1, "nobody", UnknownModel, "there is no model 'nobody'"),
+        ("previous", "nobody", UnknownModel, "there is no model 'nobody'"),
+    ],
+)
+def test_version_that_cannot_be_asked_is_refused(
+    rig: WebRig, which: int | str, model: str | None, error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error) as caught:
+        predicted(rig, which, model)
+    assert str(caught.value) == sentence

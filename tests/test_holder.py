@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from daemon.errors import NotServing
+from daemon.errors import NotServing, UnknownVersion
 from daemon.holder import ModelHolder, Serving
 from tests.fakes import WAIT_SECONDS, FakeEngine, release_of
 
@@ -142,6 +142,69 @@ def test_callback_is_called_once_by_the_last_lease_and_off_the_lock(holder: Mode
             holder.call_when_drained(retired, lambda: called.append(holder._lock.locked()))
         assert called == []
     assert called == [False]
+
+
+# What stands by.
+
+
+def stand_by(holder: ModelHolder) -> Serving:
+    """Version 2 serves, version 1 stands by."""
+    holder.swap(release_of(1), FakeEngine())
+    retired = holder.swap(release_of(2), FakeEngine())
+    assert retired is not None
+    holder.stand_by(retired)
+    return retired
+
+
+def test_release_that_stands_by_is_lent_to_who_asks_for_its_version(holder: ModelHolder) -> None:
+    retired = stand_by(holder)
+    assert holder.loaded("default") == [release_of(2), release_of(1)]
+    with holder.lease("default") as now, holder.lease("default", 2) as named, holder.lease("default", 1) as before:
+        assert now is named
+        assert (now.release.version, before) == (2, retired)
+
+
+def test_release_that_stands_by_is_drained_but_while_it_is_lent(holder: ModelHolder) -> None:
+    retired = stand_by(holder)
+    with holder.lease("default", 1):
+        assert not retired.drained.is_set()
+    assert retired.drained.is_set()
+
+
+def test_release_that_stands_down_is_lent_no_more_and_drains_with_its_last_lease(holder: ModelHolder) -> None:
+    retired = stand_by(holder)
+    called: list[int] = []
+    with holder.lease("default", 1):
+        assert holder.stand_down("default") is retired
+        holder.call_when_drained(retired, lambda: called.append(1))
+        with pytest.raises(UnknownVersion), holder.lease("default", 1):
+            pass
+        assert called == []
+    assert (called, retired.drained.is_set()) == ([1], True)
+    assert holder.stand_down("default") is None
+    assert holder.loaded("default") == [release_of(2)]
+
+
+@pytest.mark.parametrize(
+    ("version", "sentence"),
+    [(3, "version 3 of model 'default' is not loaded: version 2 serves and version 1 stands by"), (1, None)],
+)
+def test_version_that_is_not_loaded_is_refused_with_those_that_are(
+    holder: ModelHolder, version: int, sentence: str | None
+) -> None:
+    stand_by(holder)
+    if sentence is None:
+        holder.stand_down("default")
+        sentence = "version 1 of model 'default' is not loaded: version 2 serves"
+    with pytest.raises(UnknownVersion) as caught, holder.lease("default", version):
+        pass
+    assert str(caught.value) == sentence
+
+
+def test_version_of_a_model_that_does_not_serve_is_refused(holder: ModelHolder) -> None:
+    with pytest.raises(NotServing), holder.lease("default", 1):
+        pass
+    assert holder.loaded("default") == []
 
 
 def test_close_retires_everything_and_hands_it_back(holder: ModelHolder) -> None:
