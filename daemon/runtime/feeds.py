@@ -33,10 +33,24 @@ def read_bfloat16(address: int, shape: tuple[int, ...]) -> Array:
     return bfloat16.from_bits(bits)
 
 
+def strings(name: str, array: Array) -> Array:
+    """The input ``name`` as an array of ``str``, from objects, ``U`` or UTF-8 in ``S``; raises InvalidInput."""
+    if array.dtype.kind not in "OSU":
+        raise InvalidInput(f"input {name!r}: expected strings, got {array.dtype.name}")
+    try:
+        elements = array.ravel().tolist()
+    except (ValueError, SystemError):  # numpy lets CPython choose
+        raise InvalidInput(f"input {name!r}: expected strings, got words that are no characters") from None
+    flat = [_text(name, element) for element in elements]
+    made = np.empty(len(flat), dtype=object)
+    made[:] = flat
+    return made.reshape(array.shape)
+
+
 def _array(name: str, value: Array, dtype: str) -> Array:
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
     if dtype == "string":
-        return _strings(name, array)
+        return strings(name, array)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if dtype == "bfloat16":
@@ -48,15 +62,6 @@ def _float32(name: str, array: Array) -> Array:
     if array.dtype != np.float32:
         raise InvalidInput(f"input {name!r}: expected bfloat16 given as float32, got {array.dtype.name}")
     return array
-
-
-def _strings(name: str, array: Array) -> Array:
-    if array.dtype.kind not in "OSU":
-        raise InvalidInput(f"input {name!r}: expected strings, got {array.dtype.name}")
-    flat = [_text(name, element) for element in array.ravel().tolist()]
-    strings = np.empty(len(flat), dtype=object)
-    strings[:] = flat
-    return strings.reshape(array.shape)
 
 
 def _text(name: str, element: object) -> str:
