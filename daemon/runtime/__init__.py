@@ -5,7 +5,7 @@ from daemon.runtime.budget import CoreBudget
 from daemon.runtime.cores import usable_cores
 from daemon.runtime.deadlines import Deadlines
 from daemon.runtime.decoders import decoder_of
-from daemon.runtime.dtypes import Array
+from daemon.runtime.dtypes import Array, from_ort
 from daemon.runtime.engine import OnnxEngine, load_engine, map_engine
 from daemon.runtime.fitting import fit
 from daemon.runtime.flat_json import read_flat
@@ -44,6 +44,7 @@ __all__ = [
     "encode",
     "first_run",
     "fit",
+    "from_ort",
     "gears_of",
     "headroom",
     "load_engine",
