@@ -18,6 +18,7 @@ from daemon.web.access import Tokens, authorise, head_of
 from daemon.web.answers import answer
 from daemon.web.catalogue import Catalogue
 from daemon.web.deploying import deploy_routes
+from daemon.web.document_view import document_routes
 from daemon.web.door import PredictDoor
 from daemon.web.health import health_routes
 from daemon.web.predict_view import predict_routes
@@ -92,6 +93,7 @@ def build_app(
     )
     app.register_blueprint(read_routes(catalogue, journal, Seats(limits.waiting_clients)))
     app.register_blueprint(health_routes(faults, welcome=welcome))
+    app.register_blueprint(document_routes(app, tokens))
     app.before_request(lambda: authorise(head_of(request.environ), tokens))
     app.register_error_handler(errors.ModeldropError, _refused)
     app.register_error_handler(HTTPException, _http_refused)

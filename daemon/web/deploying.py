@@ -16,6 +16,8 @@ from daemon.intake.naming import shown
 from daemon.lane import FileSource, Outcome, RefusedSource, Source, StreamSource, Wish
 from daemon.release import Release
 from daemon.web.answers import answer, read_body, read_object, release_headers
+from daemon.web.describing import described
+from daemon.web.openapi import deploying as told
 from daemon.web.rehearsing import rehearsed
 from daemon.web.wanted import (
     SWITCHES,
@@ -40,6 +42,7 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
     routes = Blueprint("deploying", __name__)
 
     @routes.post("/update_model")
+    @described(told.UPDATE)
     def update_model() -> Response:
         wanted = read_object(read_body(request, MAX_REQUEST_BYTES))
         refuse_unknown_keys(wanted, {"model_path", "model", *SWITCHES})
@@ -55,6 +58,7 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
         return _deployed(found.until_still(lambda wish: deployer.submit([wish])[0]), found.model_path)
 
     @routes.put("/models/<model>/upload")
+    @described(told.UPLOAD)
     def upload(model: str) -> Response:
         filename = model_filename(request.args.get("filename", f"{model}.onnx"))
         stream = cast(BinaryIO, request.environ["wsgi.input"])
@@ -73,6 +77,7 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
         return _deployed(deployer.submit([wish])[0].result(), wish.model_path)
 
     @routes.post("/models/<model>/rollback")
+    @described(told.ROLLBACK)
     def rollback(model: str) -> Response:
         wanted = read_object(read_body(request, MAX_REQUEST_BYTES), empty_is_object=True)
         refuse_unknown_keys(wanted, {"version", *SWITCHES})
@@ -87,10 +92,12 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
         return _deployed(outcome, outcome.release.model_path if outcome.release else "")
 
     @routes.post("/v2/repository/models/<model>/load")
+    @described(told.LOAD)
     def load(model: str) -> Response:
         return _released(deployer.load(model).result())
 
     @routes.post("/v2/repository/models/<model>/unload")
+    @described(told.UNLOAD)
     def unload(model: str) -> Response:
         return _released(deployer.unload(model).result())
 

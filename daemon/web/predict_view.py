@@ -6,6 +6,7 @@ from functools import partial
 from flask import Blueprint, Response, request
 
 from daemon.web.asking import Asked, Dialect
+from daemon.web.describing import described
 from daemon.web.dialects import DIALECTS, target_of
 from daemon.web.predicting import Predictor
 
@@ -16,7 +17,7 @@ def predict_routes(predictor: Predictor) -> Blueprint:
     for dialect in DIALECTS:
         for number, rule in enumerate(dialect.rules):
             view: Callable[..., Response] = partial(_answered, predictor, dialect)
-            routes.add_url_rule(rule, f"{dialect.name}-{number}", view, methods=["POST"])
+            routes.add_url_rule(rule, f"{dialect.name}-{number}", described(dialect.operation)(view), methods=["POST"])
     return routes
 
 

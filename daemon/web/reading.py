@@ -11,6 +11,8 @@ from daemon.history import Journal
 from daemon.log import event_fields
 from daemon.web.answers import answer
 from daemon.web.catalogue import Catalogue
+from daemon.web.describing import described
+from daemon.web.openapi import reading as told
 from daemon.web.queries import seconds, whole
 
 MOST_ROWS = 1000
@@ -39,19 +41,23 @@ def read_routes(catalogue: Catalogue, journal: Journal, seats: Seats) -> Bluepri
     routes = Blueprint("reading", __name__)
 
     @routes.get("/models")
+    @described(told.MODELS)
     def models() -> Response:
         return answer({"models": catalogue.models()})
 
     @routes.get("/models/<model>")
+    @described(told.MODEL)
     def model(model: str) -> Response:
         return answer(catalogue.model(model))
 
     @routes.get("/models/<model>/releases")
+    @described(told.RELEASES)
     def releases(model: str) -> Response:
         limit = whole(request.args, "limit", 100, most=MOST_ROWS)
         return answer({"releases": catalogue.releases(model, limit)})
 
     @routes.get("/events")
+    @described(told.EVENTS)
     def events() -> Response:
         after = whole(request.args, "after", 0, most=2**62)
         limit = whole(request.args, "limit", 100, most=MOST_ROWS)

@@ -7,6 +7,7 @@ from daemon.release import Release, Signature
 from daemon.runtime import Array, Output, decoder_of, encode, read_flat
 from daemon.web.answers import JSON, dumps, read_object, release_headers
 from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell
+from daemon.web.describing import answers, json_body, schema
 
 LARGE_BYTES = 2 << 10
 """From here on a body is worth the shorter way that large ones have."""
@@ -72,6 +73,41 @@ def body_decoder(signature: Signature) -> Callable[[bytes], dict[str, Array]]:
     return decoded
 
 
-OPERATION = {"summary": "Predict with the release that serves"}
+_BY_NAME = {"type": "object", "additionalProperties": schema("Value")}
+_ANSWER = {
+    "type": "object",
+    "required": ["output", "model_path", "model", "version"],
+    "properties": {
+        "output": schema("Output"),
+        "outputs": {"type": "object", "additionalProperties": schema("Output")},
+        "model_path": {"type": "string"},
+        "model": {"type": "string"},
+        "version": {"type": "integer", "minimum": 1},
+    },
+}
+_ROW = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+OPERATION = {
+    "tags": ["predictions"],
+    "summary": "Predict with the release that serves",
+    "description": "`output` is the first output; `outputs` are all of them by name, where there are several.",
+    "requestBody": json_body(
+        {
+            "type": "object",
+            "required": ["inputs"],
+            "properties": {"inputs": {"anyOf": [schema("Value"), _BY_NAME]}},
+        },
+        {"the only input": {"inputs": [_ROW]}, "by name": {"inputs": {"input": [_ROW, _ROW]}}},
+    ),
+    "responses": answers(
+        _ANSWER,
+        {
+            "output": [[-0.2857082, 0.1481001, 0.0694598, 0.0227364, -0.0683998]],
+            "model_path": "model_drop/deploy.onnx",
+            "model": "default",
+            "version": 1,
+        },
+        release=True,
+    ),
+}
 
 PLAIN = Dialect("modeldrop", ("/predict", "/models/<model>/predict"), _reader_of, OPERATION)

@@ -1,0 +1,123 @@
+"""What requests are refused with, as a class of routes has it in common. Pure values."""
+
+from collections.abc import Iterator, Mapping
+
+from daemon.web.access import Tokens, is_open_to_all
+from daemon.web.describing import JSON, schema
+from daemon.web.routes import RouteClass
+
+ALWAYS = (400, 500, 503)
+OF_CLASS: Mapping[RouteClass, tuple[int, ...]] = {
+    RouteClass.OPEN: (),
+    RouteClass.PREDICT: (404, 504),
+    RouteClass.READ: (),
+    RouteClass.ADMIN: (403, 404, 409, 422),
+}
+OF_BODIES = (413, 415)
+OF_PLACES = (404,)
+
+
+def statuses(route: RouteClass, tokens: Tokens, *, body: bool, places: bool) -> list[int]:
+    """With which statuses a request may be refused; ``body``: it may have one, ``places``: its path names something."""
+    wanted = {*ALWAYS, *OF_CLASS[route], *(OF_BODIES if body else ()), *(OF_PLACES if places else ())}
+    return sorted(wanted | (set() if is_open(route, tokens) else {401}))
+
+
+def is_open(route: RouteClass, tokens: Tokens) -> bool:
+    """Whether no request of this class needs a token."""
+    return not tokens.admin if route is RouteClass.ADMIN else is_open_to_all(route, tokens)
+
+
+def reference(status: int) -> dict[str, str]:
+    """What stands for the Response Object of a refusal."""
+    return {"$ref": f"#/components/responses/{status}"}
+
+
+def responses() -> dict[str, object]:
+    """The Response Object of every refusal, by its status."""
+    return {str(status): dict(_response(status)) for status in _REFUSALS}
+
+
+def _response(status: int) -> Iterator[tuple[str, object]]:
+    description, form, examples = _REFUSALS[status]
+    yield "description", description
+    if status in _HEADERS:
+        yield "headers", {_HEADERS[status]: {"$ref": f"#/components/headers/{_HEADERS[status]}"}}
+    named = {code: {"value": {"error": sentence, "code": code, **more}} for code, sentence, more in examples}
+    yield "content", {JSON: {"schema": schema(form), "examples": named}}
+
+
+_HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
+_WHY_REJECTED = {"reason": "not an ONNX model: a model has no field 13; it seems to be text", "check": "structure"}
+_WHY_BREAKING = {"reason": "input 'input' is gone", "check": "signature"}
+
+_REFUSALS: Mapping[int, tuple[str, str, tuple[tuple[str, str, Mapping[str, str]], ...]]] = {
+    400: (
+        "The request is malformed",
+        "Error",
+        (
+            ("invalid_json", "the body is a JSON array; expected an object", {}),
+            ("invalid_input", "input 'pixels': expected float32 [batch, 64], got shape [1, 3]", {}),
+            ("bad_request", "limit: expected a whole number from 0 on, found 'many'", {}),
+        ),
+    ),
+    401: (
+        "A token is missing or wrong",
+        "Error",
+        (("unauthorized", "expected an Authorization header with a bearer token, found none", {}),),
+    ),
+    403: (
+        "A file outside the allowed folders, or a caller who may not change what serves",
+        "Error",
+        (("forbidden", "no admin token is configured: expected a peer on this machine", {}),),
+    ),
+    404: (
+        "There is no such model, version or file",
+        "Error",
+        (
+            ("unknown_model", "there is no model 'digits'", {}),
+            ("not_found", "model 'default' has no version 99; the newest is 4", {}),
+        ),
+    ),
+    409: (
+        "The change of signature would break the clients of what serves",
+        "Rejection",
+        (("breaking_signature", f"the candidate was rejected: {_WHY_BREAKING['reason']}", _WHY_BREAKING),),
+    ),
+    413: (
+        "The body is over its limit",
+        "Error",
+        (("too_large", "the body has 70000000 bytes; at most 67108864 are taken", {}),),
+    ),
+    415: (
+        "The body has a content type or encoding that this route does not take",
+        "Error",
+        (("unsupported_media_type", "found content type image/png, expected application/json", {}),),
+    ),
+    422: (
+        "The candidate was rejected",
+        "Rejection",
+        (("rejected", f"the candidate was rejected: {_WHY_REJECTED['reason']}", _WHY_REJECTED),),
+    ),
+    500: (
+        "The run failed, or the daemon did; the log has it",
+        "Error",
+        (
+            ("inference_failed", "the run failed", {}),
+            ("internal_error", "something went wrong inside; the log has it", {}),
+        ),
+    ),
+    503: (
+        "Nothing of the model serves, or too many ask at once",
+        "Error",
+        (
+            ("no_model", "no release of model 'default' serves", {}),
+            ("overloaded", "too many clients wait for events; ask without wait, or come again", {}),
+        ),
+    ),
+    504: (
+        "The run took too long and was stopped",
+        "Error",
+        (("timeout", "the run took longer than 30 seconds and was stopped", {}),),
+    ),
+}
