@@ -37,6 +37,7 @@ STATUS: dict[type[errors.ModeldropError], tuple[int, str]] = {
     errors.UnknownModel: (404, "unknown_model"),
     errors.UnknownVersion: (404, "not_found"),
     errors.NoSuchFile: (404, "not_found"),
+    errors.NotAcceptable: (406, "not_acceptable"),
     errors.TooLarge: (413, "too_large"),
     errors.UnsupportedMediaType: (415, "unsupported_media_type"),
     errors.BreakingSignature: (409, "breaking_signature"),

@@ -115,6 +115,10 @@ class UnsupportedMediaType(ModeldropError):
     """The body's declared type is not one that this route takes."""
 
 
+class NotAcceptable(ModeldropError):
+    """The answer cannot be given in the form that the client asks for."""
+
+
 class TooLarge(ModeldropError):
     """A body is larger than its limit."""
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from daemon.errors import InvalidInput
-from daemon.release import Dim, TensorSpec
-from daemon.runtime import Array, fit
+from daemon.release import Dim, Signature, TensorSpec
+from daemon.runtime import Array, fit, fit_inputs
 from daemon.runtime.dtypes import DTYPES
 
 FLOATS = ["float16", "float32", "float64"]
@@ -146,3 +146,43 @@ def test_shape_has_the_rank_and_the_fixed_dimensions(
 
 def test_any_shape_does_where_the_model_states_none() -> None:
     assert fit(np.zeros((0, 3), np.float32), spec("float32")).shape == (0, 3)
+
+
+def test_boolean_bytes_are_zero_and_one() -> None:
+    given = np.frombuffer(bytes([0, 1, 1, 255]), bool).reshape(2, 2)
+    assert refusal(given, "bool") == "input 'x': expected booleans of the bytes 0 and 1, got 255 at [1][1]"
+    assert fit(given[:1], spec("bool")).tolist() == [[False, True]]
+    assert fit(given[:0], spec("bool")).shape == (0, 2)
+
+
+def test_empty_array_has_no_room_for_a_huge_output() -> None:
+    assert "at most 16777216 in the other dimensions" in refusal(np.zeros((0, 2**12, 2**13)), "float64")
+    assert fit(np.zeros((0, 2**12, 2**12)), spec("float64")).size == 0
+
+
+TWO = Signature(
+    inputs=(TensorSpec("a", "float32", ("n",)), TensorSpec("b", "int64", ("n",), optional=True)),
+    outputs=(TensorSpec("y", "float32", ("n",)),),
+)
+
+
+def test_inputs_are_fitted_by_name() -> None:
+    fitted = fit_inputs({"b": np.array([1], np.int8), "a": np.array([1])}, TWO)
+    assert {name: array.dtype.name for name, array in fitted.items()} == {"a": "float32", "b": "int64"}
+
+
+def test_one_array_is_the_only_required_input() -> None:
+    assert fit_inputs(np.array([1, 2]), TWO)["a"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sentence"),
+    [
+        ({"c": np.array([1])}, "unknown input 'c': expected 'a', 'b' (optional)"),
+        ({"b": np.array([1])}, "input 'a' is missing: expected 'a', 'b' (optional)"),
+    ],
+)
+def test_inputs_are_those_of_the_model(arrays: dict[str, Array], sentence: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        fit_inputs(arrays, TWO)
+    assert str(caught.value) == sentence

@@ -7,7 +7,7 @@ from daemon.runtime.deadlines import Deadlines
 from daemon.runtime.decoders import decoder_of
 from daemon.runtime.dtypes import Array, from_ort
 from daemon.runtime.engine import OnnxEngine, load_engine, map_engine
-from daemon.runtime.fitting import fit
+from daemon.runtime.fitting import fit, fit_inputs
 from daemon.runtime.flat_json import read_flat
 from daemon.runtime.gears import Gearbox, gears_of, waits_for_cores
 from daemon.runtime.headroom import Headroom, headroom
@@ -44,6 +44,7 @@ __all__ = [
     "encode",
     "first_run",
     "fit",
+    "fit_inputs",
     "from_ort",
     "gears_of",
     "headroom",

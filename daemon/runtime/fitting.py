@@ -4,21 +4,34 @@ The rules are those of JSON where both have the same to say: whole numbers do fo
 nothing is cut or wrapped to fit. Binary floats have what JSON has not: NaN and the infinities pass.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from daemon.errors import InvalidInput
-from daemon.release import TensorSpec
+from daemon.release import Signature, TensorSpec
 from daemon.runtime.bfloat16 import LIMIT as _BFLOAT16_LIMIT
 from daemon.runtime.dtypes import DTYPES, Array, Dtype, Kind
 from daemon.runtime.feeds import strings
 from daemon.runtime.nesting import at
-from daemon.runtime.tensors import check_shape
+from daemon.runtime.tensors import check_shape, named_inputs
 
 _TAKEN: dict[Kind, str] = {"float": "fiu", "int": "iu", "bool": "biu", "string": "OSU"}
 """The kinds of numpy dtypes from which each kind of input is made."""
 _EXPECTED: Mapping[Kind, str] = {"float": "numbers", "int": "whole numbers", "bool": "booleans", "string": "strings"}
+
+MOST_BESIDE_NOTHING = 1 << 24
+"""What the other dimensions of an empty array may come to: a model makes outputs of them."""
+
+
+def fit_inputs(arrays: Mapping[str, Array] | Array, signature: Signature) -> dict[str, Array]:
+    """The arrays that a model takes, each by ``fit``: of ``arrays`` by name, or of the one for the only required input.
+
+    Raises InvalidInput, too, where one is missing or unknown.
+    """
+    specs = {spec.name: spec for spec in signature.inputs}
+    return {name: fit(array, specs[name]) for name, array in named_inputs(arrays, signature).items()}
 
 
 def fit(array: Array, spec: TensorSpec) -> Array:
@@ -29,15 +42,36 @@ def fit(array: Array, spec: TensorSpec) -> Array:
     first element that is out of range.
     """
     check_shape(array.shape, spec)
+    if not array.size:
+        _check_empty(array.shape, spec)
     dtype = DTYPES[spec.dtype]
     if array.dtype.kind not in _TAKEN[dtype.kind]:
         expected = spec.dtype if dtype.kind == "string" else f"{spec.dtype} or other {_EXPECTED[dtype.kind]}"
         raise InvalidInput(f"input {spec.name!r}: expected {expected}, got {array.dtype.name}")
     if dtype.kind == "string":
         return strings(spec.name, array)
+    if array.dtype.kind == "b":
+        _check_bytes(array, spec)
     if array.dtype == dtype.numpy and dtype.name != "bfloat16":
         return array
     return _converted(array, dtype, spec)
+
+
+def _check_empty(shape: tuple[int, ...], spec: TensorSpec) -> None:
+    if math.prod(dim for dim in shape if dim) > MOST_BESIDE_NOTHING:
+        raise InvalidInput(
+            f"input {spec.name!r}: expected at most {MOST_BESIDE_NOTHING} in the other dimensions of an empty tensor, "
+            f"got shape {list(shape)}"
+        )
+
+
+def _check_bytes(array: Array, spec: TensorSpec) -> None:
+    """Booleans that are views on a client's bytes may be more than 0 and 1, which no library expects."""
+    values = array.view(np.uint8)
+    if array.size and values.max() > 1:
+        index = int(np.argmax(values > 1))
+        came = f"got {values.flat[index]}{at(index, array.shape)}"
+        raise InvalidInput(f"input {spec.name!r}: expected booleans of the bytes 0 and 1, {came}")
 
 
 def _converted(array: Array, dtype: Dtype, spec: TensorSpec) -> Array:

@@ -1,6 +1,7 @@
 """JSON values to the arrays that a model takes, and its outputs back to what JSON can carry; any thread, no state."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -9,6 +10,8 @@ from daemon.release import Dim, Signature, TensorSpec
 from daemon.runtime.bfloat16 import LIMIT as _BFLOAT16_LIMIT
 from daemon.runtime.dtypes import DTYPES, Array, Dtype, Kind
 from daemon.runtime.nesting import Nest, Uneven, at, called, flatten
+
+Value = TypeVar("Value")
 
 TAKEN: dict[Kind, frozenset[type]] = {
     "float": frozenset({float, int}),
@@ -32,15 +35,25 @@ def decode(inputs: object, signature: Signature) -> dict[str, Array]:
     Whole numbers do for floats, 0 and 1 for booleans, an empty list for the dimensions inside it. Raises InvalidInput
     with the input's name, what was expected and what came; ranks and fixed dimensions are checked here, too.
     """
-    by_name = inputs if isinstance(inputs, dict) else {_only_input(signature): inputs}
     specs = {spec.name: spec for spec in signature.inputs}
+    by_name = named_inputs(inputs, signature)
+    return {name: decode_one(value, specs[name]) for name, value in by_name.items()}
+
+
+def named_inputs(inputs: Mapping[str, Value] | Value, signature: Signature) -> Mapping[str, Value]:
+    """``inputs`` by name: as they are, or under the name of the only required input where they are no mapping.
+
+    Raises InvalidInput where one is missing or unknown.
+    """
+    by_name = inputs if isinstance(inputs, Mapping) else {_only_input(signature): inputs}
+    known = {spec.name for spec in signature.inputs}
     for name in by_name:
-        if name not in specs:
+        if name not in known:
             raise InvalidInput(f"unknown input {name!r:.100}: expected {_names(signature)}")
     for spec in signature.inputs:
         if not spec.optional and spec.name not in by_name:
             raise InvalidInput(f"input {spec.name!r} is missing: expected {_names(signature)}")
-    return {name: decode_one(value, specs[name]) for name, value in by_name.items()}
+    return by_name
 
 
 def decode_one(value: object, spec: TensorSpec) -> Array:
