@@ -21,7 +21,10 @@ KEPT_BYTES = 1 << 20
 """A parser keeps some times as much memory as its longest text had; those for longer ones are not kept."""
 _COUNTED = 0xFFFFFF
 """simdjson counts the elements of a list up to here."""
-_READ_AS = {"float32": "d", "float64": "d", "int64": "i", "int32": "i"}
+_READ_AS = {
+    **dict.fromkeys(("float64", "float32", "float16"), "d"),
+    **dict.fromkeys(("int64", "int32", "int16", "int8", "uint32", "uint16", "uint8"), "i"),
+}
 
 _own = threading.local()
 
@@ -31,12 +34,13 @@ def read_flat(body: bytes, signature: Signature) -> dict[str, Array] | None:
     if not body.startswith(b"{"):
         return None
     try:
-        return _read(_parser(len(body)).parse(body), body, signature)
+        return _read(parser_for(len(body)).parse(body), body, signature)
     except (ValueError, TypeError, KeyError, RuntimeError, AttributeError, UnicodeError):
         return None  # whatever is wrong, the long way says it
 
 
-def _parser(size_bytes: int) -> Any:
+def parser_for(size_bytes: int) -> Any:
+    """This thread's parser of a text of so many bytes; what came of the one before must have been let go."""
     if size_bytes > KEPT_BYTES:
         return simdjson.Parser()
     if not hasattr(_own, "parser"):
@@ -55,8 +59,8 @@ def _read(document: Any, body: bytes, signature: Signature) -> dict[str, Array] 
     arrays: dict[str, Array] = {}
     for name, value in values.items():
         spec = specs[name]
-        shape, inner = _measured(value)
-        array = None if shape is None else _array(value, shape, spec)
+        shape, inner = measured(value)
+        array = None if shape is None or not _fits(shape, spec) else numbers(value, shape, spec.dtype)
         if array is None:
             return None
         lists += inner
@@ -78,7 +82,7 @@ def _by_name(inputs: Any, signature: Signature) -> Mapping[str, Any] | None:
     return {name: inputs[name] for name in names} if is_plain else None
 
 
-def _measured(value: Any) -> tuple[tuple[int, ...] | None, int]:
+def measured(value: Any) -> tuple[tuple[int, ...] | None, int]:
     """The shape of nested lists, of which all of a level have one length, and how many lists they are; or None."""
     level: list[Any] = [value]
     shape: tuple[int, ...] = ()
@@ -95,15 +99,19 @@ def _measured(value: Any) -> tuple[tuple[int, ...] | None, int]:
     return (shape or None), lists
 
 
-def _array(value: Any, shape: tuple[int, ...], spec: TensorSpec) -> Array | None:
-    kind = _READ_AS.get(spec.dtype)
-    if kind is None or not _fits(shape, spec):
+def numbers(value: Any, shape: tuple[int, ...], dtype: str) -> Array | None:
+    """The array of ``shape`` that ``value``, as ``measured``, has for a ``dtype`` of the house's; None for a mistake.
+
+    Lists and numbers on one level are taken for numbers: whoever calls this counts the lists.
+    """
+    kind = _READ_AS.get(dtype)
+    if kind is None:
         return None
     flat = np.frombuffer(value.as_buffer(of_type=kind), np.float64 if kind == "d" else np.int64)
     if flat.size != math.prod(shape):
         return None
     with np.errstate(over="ignore"):
-        array = flat.astype(DTYPES[spec.dtype].numpy).reshape(shape)
+        array = flat.astype(DTYPES[dtype].numpy).reshape(shape)
     is_exact = bool(np.isfinite(array).all()) if kind == "d" else bool((array == flat.reshape(shape)).all())
     return array if is_exact else None
 

@@ -63,10 +63,10 @@ def decode_one(value: object, spec: TensorSpec) -> Array:
         nest = flatten(value)
     except Uneven as error:
         raise InvalidInput(f"input {spec.name!r}: {error}") from None
-    _check_types(nest, dtype, spec)
+    check_types(nest, dtype, spec)
     shape = _inner(nest.shape, spec)
     check_shape(shape, spec)
-    return _array(nest, dtype, spec).reshape(shape)
+    return flat_array(nest, dtype, spec).reshape(shape)
 
 
 def check_shape(shape: Sequence[int], spec: TensorSpec) -> None:
@@ -134,7 +134,8 @@ def _written(shape: Sequence[Dim]) -> str:
     return "[" + ", ".join("?" if dim is None else str(dim) for dim in shape) + "]"
 
 
-def _check_types(nest: Nest, dtype: Dtype, spec: TensorSpec) -> None:
+def check_types(nest: Nest, dtype: Dtype, spec: TensorSpec) -> None:
+    """Raise InvalidInput for the first element of a type that is not one of JSON's for ``dtype``."""
     taken = TAKEN[dtype.kind]
     if nest.kinds <= taken:
         return
@@ -150,7 +151,8 @@ def _inner(shape: tuple[int, ...], spec: TensorSpec) -> tuple[int, ...]:
     return shape + tuple(dim if isinstance(dim, int) else 0 for dim in spec.shape[len(shape) :])
 
 
-def _array(nest: Nest, dtype: Dtype, spec: TensorSpec) -> Array:
+def flat_array(nest: Nest, dtype: Dtype, spec: TensorSpec) -> Array:
+    """The elements of ``nest``, whose types fit, as they stand in a row; raises InvalidInput for one out of range."""
     if dtype.kind == "float":
         return _floats(nest, dtype, spec)
     if dtype.kind == "int":

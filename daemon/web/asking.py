@@ -36,10 +36,14 @@ class Prediction:
 
 @dataclass(slots=True)
 class Asked:
-    """A request to run the release at ``target``; ``fields`` is the WSGI environment (PEP 3333)."""
+    """A request to run the release at ``target``; ``fields`` is the WSGI environment (PEP 3333).
+
+    Whoever reads it sets ``patience_seconds`` where the client says how long the run may take at most.
+    """
 
     target: Target
     fields: Mapping[str, Any]
+    patience_seconds: float | None = None
 
     @property
     def media_type(self) -> str:

@@ -114,6 +114,8 @@ class Predictor:
         by itself.
         """
         inputs, tell = group.face.reader(dialect)(asked, asked.body(self._max_body_bytes))
+        if asked.patience_seconds is not None:
+            raise HandOver  # a deadline of its own is no deadline for the others
         return partial(self._joined, group, inputs, tell, group.batch.add(inputs))
 
     def _lease(self, target: Target) -> Lease:
@@ -136,6 +138,8 @@ class Predictor:
         face = self._faces.of(serving.release)
         started = face.started()
         inputs, tell = face.reader(dialect)(asked, body)
+        if asked.patience_seconds is not None:
+            run = partial(self._run_within, asked)
         outputs = self._counted(serving.release, partial(run, serving, inputs))
         self._note(serving.release, inputs, outputs)
         prediction = tell(outputs)
@@ -162,6 +166,13 @@ class Predictor:
 
     def _run(self, serving: Serving, inputs: Mapping[str, Array]) -> list[Output]:
         return serving.engine.run(inputs, timeout_seconds=self._timeout_seconds)
+
+    def _run_within(self, asked: Asked, serving: Serving, inputs: Mapping[str, Array]) -> list[Output]:
+        """As ``_run``, and no longer than the client waits; raises HandOver where all would wait with it."""
+        if asked.at_once:
+            raise HandOver
+        patience = asked.patience_seconds or 0.0
+        return serving.engine.run(inputs, timeout_seconds=min(patience, self._timeout_seconds))
 
     def _run_batch(self, serving: Serving, face: Face, inputs: Mapping[str, Array]) -> list[Output]:
         """A run that is stopped early, as others wait for it: one of its members may be what takes so long."""

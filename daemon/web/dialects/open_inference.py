@@ -1,0 +1,124 @@
+"""The Open Inference Protocol's ``infer``, version 2, with binary tensors. Entered by request threads.
+
+Clients of Triton, KServe, MLServer and OpenVINO Model Server speak it. What its tensors are, and what its answers, is
+in ``daemon.web.open_inference``.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from daemon.errors import BadRequest, HandOver
+from daemon.release import Release
+from daemon.runtime import Array
+from daemon.runtime.nesting import called
+from daemon.web.answers import read_object
+from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell
+from daemon.web.open_inference.answers import Answers
+from daemon.web.open_inference.binary import Blobs
+from daemon.web.open_inference.inputs import Inputs
+from daemon.web.open_inference.large_json import LARGE_BYTES, read_large
+from daemon.web.open_inference.operation import OPERATION
+from daemon.web.open_inference.parameters import NONE, Parameters, flag, parameters_of, refuse_sequences, whole
+from daemon.web.open_inference.raw import read_raw
+from daemon.web.open_inference.wanted import Outputs, Wanted
+from daemon.web.packing import packed
+
+HEADER = "HTTP_INFERENCE_HEADER_CONTENT_LENGTH"
+LEAST_PACKED_BYTES = 1 << 10
+"""An answer below that is not worth packing."""
+MOST_PACKED_AT_ONCE_BYTES = 64 << 10
+"""An answer above that takes time to pack."""
+_LONGEST_NUMBER = 18
+
+
+class _Reader:
+    """Reads the requests to one release. Thread-safe."""
+
+    def __init__(self, release: Release) -> None:
+        self._signature = release.signature
+        self._dtypes = {spec.name: spec.dtype for spec in release.signature.inputs}
+        self._inputs = Inputs(release.signature)
+        self._outputs = Outputs(release.signature)
+        self._answers = Answers(release)
+
+    def read(self, asked: Asked, body: bytes) -> tuple[Mapping[str, Array], Tell]:
+        """The inputs of a request, and how its answer is told."""
+        stated = asked.fields.get(HEADER)
+        if stated is None:
+            request, blobs = self._json(body), None
+        else:
+            length = _json_length(stated, len(body))
+            if length == 0:
+                return read_raw(body, self._signature), self._tell(asked, self._outputs.wanted(None, binary=True), None)
+            request, blobs = read_object(body[:length]), Blobs(body, length)
+        stated = request.get("parameters")
+        parameters = NONE if stated is None else _parameters(stated, asked)
+        binary = flag(parameters, "binary_data_output", "the request", default=False)
+        wanted = self._outputs.wanted(request.get("outputs"), binary=binary)
+        inputs = self._inputs.read(request.get("inputs"), blobs)
+        if blobs is not None:
+            blobs.expect_no_more()
+        return inputs, self._tell(asked, wanted, _id(request.get("id")))
+
+    def _json(self, body: bytes) -> Mapping[str, Any]:
+        if len(body) >= LARGE_BYTES and (request := read_large(body, self._dtypes)) is not None:
+            return request
+        return read_object(body)
+
+    def _tell(self, asked: Asked, wanted: Sequence[Wanted], request_id: str | None) -> Tell:
+        tell = partial(self._answers.tell, wanted=wanted, request_id=request_id)
+        accepted = asked.fields.get("HTTP_ACCEPT_ENCODING")
+        if accepted is None or not ("gzip" in accepted or "deflate" in accepted):
+            return tell
+        return lambda outputs: _packed(tell(outputs), accepted, at_once=asked.at_once)
+
+
+def _json_length(stated: str, body_bytes: int) -> int:
+    """The length of the JSON before the binary data, as the header says it; raises BadRequest."""
+    if not (stated.isascii() and stated.isdecimal() and len(stated) <= _LONGEST_NUMBER):
+        raise BadRequest(f"Inference-Header-Content-Length is {stated!r:.100}, expected a whole number")
+    length = int(stated)
+    if length > body_bytes:
+        raise BadRequest(f"Inference-Header-Content-Length is {length}, and the body has {body_bytes} bytes")
+    return length
+
+
+def _parameters(stated: object, asked: Asked) -> Parameters:
+    """The parameters of a request; what they say of its time is noted in ``asked``."""
+    parameters = parameters_of(stated, "the request")
+    refuse_sequences(parameters)
+    if timeout := whole(parameters, "timeout", "the request"):
+        asked.patience_seconds = timeout / 1e6
+    return parameters
+
+
+def _id(stated: object) -> str | None:
+    if stated is None or type(stated) is str:
+        return stated
+    raise BadRequest(f"the id of the request is {called(stated)}, expected a string")
+
+
+def _packed(prediction: Prediction, accepted: str, *, at_once: bool) -> Prediction:
+    """``prediction`` as ``accepted`` has it; raises HandOver where that takes long and all wait for it."""
+    size = sum(map(len, prediction.pieces))
+    if size < LEAST_PACKED_BYTES:
+        return prediction
+    if at_once and size > MOST_PACKED_AT_ONCE_BYTES:
+        raise HandOver
+    body, encoding = packed(b"".join(prediction.pieces), accepted)
+    if encoding is None:
+        return prediction
+    return Prediction((body,), (*prediction.headers, ("Content-Encoding", encoding)))
+
+
+def _reader_of(release: Release) -> Read:
+    return _Reader(release).read
+
+
+OPEN_INFERENCE = Dialect(
+    "v2",
+    ("/v2/models/<model>/infer", "/v2/models/<model>/versions/<int:version>/infer"),
+    _reader_of,
+    OPERATION,
+)
