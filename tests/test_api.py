@@ -286,6 +286,8 @@ def test_every_route_stands_in_the_class_that_the_contract_gives_it(rig: WebRig)
         "/readyz": "open",
         "/predict": "predict",
         "/models/<model>/predict": "predict",
+        "/v2/models/<model>/infer": "predict",
+        "/v2/models/<model>/versions/<int:version>/infer": "predict",
         "/models": "read",
         "/models/<model>": "read",
         "/models/<model>/releases": "read",
