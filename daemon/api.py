@@ -21,9 +21,14 @@ from daemon.web.deploying import deploy_routes
 from daemon.web.document_view import document_routes
 from daemon.web.door import PredictDoor
 from daemon.web.health import health_routes
+from daemon.web.open_inference.loading import body_bytes as load_body_bytes
+from daemon.web.open_inference.models import model_routes
+from daemon.web.open_inference.repository import repository_routes
+from daemon.web.open_inference.server import server_routes
 from daemon.web.predict_view import predict_routes
 from daemon.web.predicting import Predictor
 from daemon.web.reading import Seats, read_routes
+from daemon.web.routes import is_load, is_upload
 
 LOG = logging.getLogger("modeldrop.api")
 
@@ -71,6 +76,12 @@ class RequestLimits:
     max_upload_bytes: int
     waiting_clients: int
 
+    def of_body(self, path: str) -> int:
+        """How many bytes a body for ``path`` may have."""
+        if is_upload(path):
+            return self.max_upload_bytes
+        return load_body_bytes(self.max_upload_bytes) if is_load(path) else self.max_body_bytes
+
 
 def build_app(
     *,
@@ -83,6 +94,7 @@ def build_app(
     tokens: Tokens,
     limits: RequestLimits,
     default_model: str,
+    most_batched: int,
     welcome: str,
 ) -> Flask:
     """The application, from its parts."""
@@ -95,6 +107,9 @@ def build_app(
     app.register_blueprint(read_routes(catalogue, journal, Seats(limits.waiting_clients)))
     app.register_blueprint(health_routes(faults, welcome=welcome))
     app.register_blueprint(document_routes(app, tokens))
+    app.register_blueprint(server_routes(faults))
+    app.register_blueprint(repository_routes(catalogue, deployer, max_upload_bytes=limits.max_upload_bytes))
+    app.register_blueprint(model_routes(catalogue, most_batched=most_batched))
     app.before_request(lambda: authorise(head_of(request.environ), tokens))
     app.register_error_handler(errors.ModeldropError, _refused)
     app.register_error_handler(HTTPException, _http_refused)

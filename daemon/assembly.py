@@ -58,7 +58,7 @@ from daemon.web.catalogue import Catalogue
 from daemon.web.door import PredictGrouping, is_quick
 from daemon.web.predicting import Predictor
 from daemon.web.readiness import Readiness
-from daemon.web.routes import is_slow, is_upload
+from daemon.web.routes import is_slow
 
 MIB = 1 << 20
 SLOW_THREADS = 16
@@ -138,6 +138,7 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
         tokens=tokens,
         limits=limits,
         default_model=settings.default_model,
+        most_batched=settings.most_batched,
         welcome=settings.server.welcome,
     )
     guard = partial(_guard, tokens, limits)
@@ -262,7 +263,7 @@ def _guard(
     tokens: Tokens, limits: RequestLimits, _method: str, path: str, _query: str, headers: Mapping[str, str], peer: str
 ) -> Admission:
     """Before a body is read: who may not send it, and how long it may be."""
-    limit = limits.max_upload_bytes if is_upload(path) else limits.max_body_bytes
+    limit = limits.of_body(path)
     try:
         authorise(Head(path, headers, peer), tokens)
     except ModeldropError as error:

@@ -148,7 +148,7 @@ def test_file_that_changed_meanwhile_is_no_verdict(rig: DeployingRig) -> None:
 
 
 def test_stream_is_deployed(rig: DeployingRig) -> None:
-    source = StreamSource(BytesIO(b"7"), ".onnx", limit_bytes=1)
+    source = StreamSource({"": BytesIO(b"7")}, ".onnx", limit_bytes=1)
     wish = Wish(model="default", model_path="sent.onnx", cause="uploaded", source=source)
     assert rig.submit(wish)[0].result(WAIT_SECONDS).kind == "live"
     assert rig.events("live")[0].cause == "uploaded"
@@ -156,7 +156,7 @@ def test_stream_is_deployed(rig: DeployingRig) -> None:
 
 
 def test_stream_over_its_limit_leaves_nothing(rig: DeployingRig) -> None:
-    source = StreamSource(BytesIO(b"77"), ".onnx", limit_bytes=1)
+    source = StreamSource({"": BytesIO(b"77")}, ".onnx", limit_bytes=1)
     wish = Wish(model="default", model_path="sent.onnx", cause="uploaded", source=source)
     assert isinstance(rig.submit(wish)[0].exception(WAIT_SECONDS), TooLarge)
     assert (rig.store.entries(), rig.events()) == (set(), [])

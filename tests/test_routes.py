@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.web.routes import RouteClass, class_of, is_slow, is_upload
+from daemon.web.routes import RouteClass, class_of, is_load, is_slow, is_upload
 
 OPEN, PREDICT, READ, ADMIN = RouteClass.OPEN, RouteClass.PREDICT, RouteClass.READ, RouteClass.ADMIN
 
@@ -50,6 +50,18 @@ OPEN, PREDICT, READ, ADMIN = RouteClass.OPEN, RouteClass.PREDICT, RouteClass.REA
         ("/models/a\nb/upload", ADMIN),
         ("/v2/repository/models/NAME/load", ADMIN),
         ("/v2/repository/models/NAME/unload", ADMIN),
+        ("/v2/repository/models/NAME/load/", ADMIN),
+        ("/v2/repository/models/index/load", ADMIN),
+        ("/v2/logging", ADMIN),
+        ("/v2/logging/", ADMIN),
+        ("/v2/health/live/", OPEN),
+        ("/v2/models/NAME/ready", READ),
+        ("/v2/models/NAME/config/", READ),
+        ("/v2/models/NAME/versions/3/ready", READ),
+        ("/v2/models/NAME/versions/3/config", READ),
+        ("/v2/models/NAME/versions/3/stats", READ),
+        ("/v2/models/stats/", READ),
+        ("/v2/repository/index/", READ),
         ("/nothing", OPEN),
     ],
 )
@@ -63,6 +75,20 @@ def test_every_route_of_the_contract_has_its_class(path: str, expected: RouteCla
 )
 def test_only_an_uploads_body_is_a_model(path: str, expected: bool) -> None:
     assert is_upload(path) is expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v2/repository/models/NAME/load", True),
+        ("/v2/repository/models/NAME/unload", False),
+        ("/v2/repository/models/NAME/load/more", False),
+        ("/models/load/upload", False),
+        ("/load", False),
+    ],
+)
+def test_only_a_loads_body_may_bring_a_model_as_base64(path: str, expected: bool) -> None:
+    assert is_load(path) is expected
 
 
 @pytest.mark.parametrize(

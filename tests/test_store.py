@@ -374,39 +374,39 @@ class Trickle(io.RawIOBase):
 
 
 @pytest.mark.parametrize("stream", [io.BytesIO, Trickle])
-def test_ingest_stream_copies_and_hashes(store: Store, stream: Callable[[bytes], BinaryIO]) -> None:
-    candidate = store.ingest_stream(stream(LARGE), ".onnx", limit_bytes=len(LARGE))
+def test_ingest_streams_copies_and_hashes(store: Store, stream: Callable[[bytes], BinaryIO]) -> None:
+    candidate = store.ingest_streams({"": stream(LARGE)}, ".onnx", limit_bytes=len(LARGE))
     assert candidate.path.read_bytes() == LARGE
     assert candidate.sha256 == candidate.file_sha256 == sha256(LARGE).hexdigest()
     assert candidate.size_bytes == len(LARGE)
 
 
-def test_ingest_stream_stops_beyond_the_limit_and_leaves_nothing(store: Store) -> None:
+def test_ingest_streams_stops_beyond_the_limit_and_leaves_nothing(store: Store) -> None:
     stream = io.BytesIO(LARGE)
     with pytest.raises(TooLarge, match="1000 bytes"):
-        store.ingest_stream(stream, ".onnx", limit_bytes=1000)
+        store.ingest_streams({"": stream}, ".onnx", limit_bytes=1000)
     assert stream.tell() <= 2000  # one piece beyond the limit at most
     assert store.entries() == set()
     assert on_its_way(store) == []
 
 
-def test_ingest_stream_leaves_nothing_when_the_sender_breaks_off(store: Store) -> None:
+def test_ingest_streams_leaves_nothing_when_the_sender_breaks_off(store: Store) -> None:
     class Broken(Trickle):
         def read(self, size: int = -1, /) -> bytes:
             raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        store.ingest_stream(Broken(b""), ".onnx", limit_bytes=10)  # type: ignore[arg-type]
+        store.ingest_streams({"": Broken(b"")}, ".onnx", limit_bytes=10)  # type: ignore[dict-item]
     assert on_its_way(store) == []
 
 
-def test_ingest_stream_is_rejected_when_the_disk_is_full(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ingest_streams_is_rejected_when_the_disk_is_full(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(fd: int, chunk: memoryview) -> int:
         raise OSError(errno.ENOSPC, "no space left on device")
 
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(Rejected, match="no space"):
-        store.ingest_stream(io.BytesIO(LARGE), ".onnx", limit_bytes=len(LARGE))
+        store.ingest_streams({"": io.BytesIO(LARGE)}, ".onnx", limit_bytes=len(LARGE))
 
 
 @pytest.mark.parametrize("content", [b"small", LARGE])

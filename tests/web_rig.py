@@ -76,6 +76,7 @@ class WebRig:
                 waiting_clients=waiting_clients,
             ),
             default_model="default",
+            most_batched=32,
             welcome="欢迎 <b>",
         )
 

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,22 +73,23 @@ class Store:
             file_sha256, size_bytes = read_members(members, digest, lambda place: create_member(folder, place or name))
             return self._publish(folder, Candidate(digest.hexdigest(), folder / name, file_sha256, size_bytes))
 
-    def ingest_stream(self, stream: BinaryIO, suffix: str, *, limit_bytes: int) -> Candidate:
-        """Copy a single model file from ``stream`` (anything with ``read(n)``), to disk as it arrives.
+    def ingest_streams(self, streams: Mapping[str, BinaryIO], suffix: str, *, limit_bytes: int) -> Candidate:
+        """Copy a model from streams (anything with ``read(n)``) by location, "" for the model file, as they arrive.
 
-        Raises TooLarge beyond ``limit_bytes``, Rejected("store") when there is no room, and what ``read`` raises;
-        nothing is left behind.
+        Raises TooLarge beyond ``limit_bytes`` in all, Rejected("store") when there is no room, and what ``read``
+        raises; nothing is left behind.
         """
         with self._on_its_way(0) as folder, digesting() as digest:
             name = stored_name(suffix)
-            target = create_member(folder, name)
-            try:
-                fill = filling_from_stream(stream, target, _limited(limit_bytes))
-                size_bytes = pump(fill, digest, size_hint=limit_bytes)
-            finally:
-                os.close(target)
-            sha256 = digest.hexdigest()
-            return self._publish(folder, Candidate(sha256, folder / name, sha256, size_bytes))
+            count, size_bytes, file_sha256 = _limited(limit_bytes), 0, ""
+            for location, stream in sorted(streams.items()):
+                target = create_member(folder, location or name)
+                try:
+                    size_bytes += pump(filling_from_stream(stream, target, count), digest, size_hint=limit_bytes)
+                finally:
+                    os.close(target)
+                file_sha256 = file_sha256 or digest.hexdigest()
+            return self._publish(folder, Candidate(digest.hexdigest(), folder / name, file_sha256, size_bytes))
 
     def candidate(self, sha256: str) -> Candidate:
         """The stored candidate, its bytes not checked. Raises StoreDamaged where it is not there."""

@@ -3,6 +3,7 @@
 Made by the watcher's and the requests' threads; a source's ``bring`` runs on the deployer's thread alone.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
@@ -11,6 +12,7 @@ from daemon.errors import Rejected
 from daemon.gate import Report
 from daemon.intake.copying import Part
 from daemon.intake.store import Store
+from daemon.intake.strangers import refuse_strangers
 from daemon.release import Candidate, Release
 
 RehearsedKind = Literal["live", "unchanged", "rejected"]
@@ -68,14 +70,19 @@ class _Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class StreamSource(_Elsewhere):
-    """Bytes that a client sent, spooled to disk by the server; whoever submits it keeps the stream open meanwhile."""
+    """Bytes that a client sent, spooled to disk by the server: the model file's (location ``""``), and external data's.
 
-    stream: BinaryIO
+    Whoever submits it keeps the streams open meanwhile.
+    """
+
+    streams: Mapping[str, BinaryIO]
     suffix: str
     limit_bytes: int
 
     def bring(self, store: Store) -> Candidate:
-        return store.ingest_stream(self.stream, self.suffix, limit_bytes=self.limit_bytes)
+        candidate = store.ingest_streams(self.streams, self.suffix, limit_bytes=self.limit_bytes)
+        refuse_strangers(candidate.path, self.streams.keys() - {""})
+        return candidate
 
 
 @dataclass(frozen=True, slots=True)

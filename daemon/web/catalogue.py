@@ -1,8 +1,8 @@
 """What there is to know about models: what serves, what is on its way, what was. Entered by request threads."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from daemon.errors import UnknownModel
+from daemon.errors import NotServing, UnknownModel, UnknownVersion
 from daemon.history import Journal, Outcome
 from daemon.holder import ModelHolder
 from daemon.release import Release, TensorSpec
@@ -59,6 +59,21 @@ class Catalogue:
         self._need(name)
         return [_row(outcome) for outcome in self._journal.outcomes(name, limit)]
 
+    def loaded(self, name: str) -> list[Release]:
+        """The releases of ``name`` that can be asked: what serves, then what stands by.
+
+        Raises UnknownModel, or NotServing where there is none.
+        """
+        self._need(name)
+        loaded = self._holder.loaded(name)
+        if not loaded:
+            raise NotServing(name)
+        return loaded
+
+    def release(self, name: str, version: int | None = None) -> Release:
+        """As ``of_version`` of those that are ``loaded``."""
+        return of_version(self.loaded(name), version)
+
     def _need(self, name: str) -> None:
         if not self.knows(name):
             raise UnknownModel(f"there is no model {name!r}")
@@ -80,6 +95,17 @@ class Catalogue:
     def _state_of_none(self, name: str) -> str:
         standing = self._journal.standing().get(name)
         return "unloaded" if standing and standing.unloaded else "none"
+
+
+def of_version(loaded: Sequence[Release], version: int | None) -> Release:
+    """The one of ``loaded`` with that version, the first for None; raises UnknownVersion."""
+    if version is None:
+        return loaded[0]
+    for release in loaded:
+        if release.version == version:
+            return release
+    there = " and ".join(str(each.version) for each in loaded)
+    raise UnknownVersion(f"version {version} of model {loaded[0].model!r} is not loaded: loaded is {there}")
 
 
 def _described(release: Release | None) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The requests that change what serves: update, upload, rollback, load and unload. Entered by request threads."""
+"""The requests that change what serves: update, upload and rollback. Entered by request threads."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -14,7 +14,6 @@ from daemon.errors import BadRequest, Rejected, SourceChanged
 from daemon.intake.named import NamedFiles
 from daemon.intake.naming import shown
 from daemon.lane import FileSource, Outcome, RefusedSource, Source, StreamSource, Wish
-from daemon.release import Release
 from daemon.web.answers import answer, read_body, read_object, release_headers
 from daemon.web.describing import described
 from daemon.web.openapi import deploying as told
@@ -38,7 +37,7 @@ T = TypeVar("T")
 
 
 def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, max_upload_bytes: int) -> Blueprint:
-    """``POST /update_model``, ``PUT …/upload``, ``POST …/rollback``, and load and unload as Triton's clients ask."""
+    """``POST /update_model``, ``PUT …/upload`` and ``POST …/rollback``."""
     routes = Blueprint("deploying", __name__)
 
     @routes.post("/update_model")
@@ -68,7 +67,7 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
             model=model_name(model),
             model_path=shown(filename),
             cause="uploaded",
-            source=StreamSource(stream, suffix_of(filename), max_upload_bytes),
+            source=StreamSource({"": stream}, suffix_of(filename), max_upload_bytes),
             digests=stated_digests(request.headers.get("X-Content-SHA256"), request.headers.get("Content-Digest")),
             forced=switches.force,
         )
@@ -90,16 +89,6 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
             return rehearsed(rehearsal, model)
         outcome = deployer.rollback(model, version, forced=switches.force).result()
         return _deployed(outcome, outcome.release.model_path if outcome.release else "")
-
-    @routes.post("/v2/repository/models/<model>/load")
-    @described(told.LOAD)
-    def load(model: str) -> Response:
-        return _released(deployer.load(model).result())
-
-    @routes.post("/v2/repository/models/<model>/unload")
-    @described(told.UNLOAD)
-    def unload(model: str) -> Response:
-        return _released(deployer.unload(model).result())
 
     return routes
 
@@ -156,9 +145,4 @@ def _deployed(outcome: Outcome, model_path: str) -> Response:
         "sha256": release.sha256,
         "model_path": model_path,
     }
-    return answer(value, headers=release_headers(release))
-
-
-def _released(release: Release) -> Response:
-    value = {"model": release.model, "version": release.version, "sha256": release.sha256}
     return answer(value, headers=release_headers(release))

@@ -11,7 +11,10 @@ _PREDICT = re.compile(
     r"/predict|/models/[^/]+/predict|/invocations|/v2/models/.*/infer|/v1/models/.*:predict", re.DOTALL
 )
 _UPLOAD = re.compile(r"/models/[^/]+/upload")
-_ADMIN = re.compile(r"/update_model|/models/[^/]+/(upload|rollback)|/v2/repository/models/[^/]+/(load|unload)")
+_LOAD = re.compile(r"/v2/repository/models/[^/]+/load")
+_ADMIN = re.compile(
+    r"/update_model|/models/[^/]+/(upload|rollback)|/v2/repository/models/[^/]+/(load|unload)|/v2/logging"
+)
 _READ = re.compile(r"/models(/.*)?|/events|/metrics|/openapi\.json|/v[12]/models(/.*)?|/v2/repository/index", re.DOTALL)
 
 
@@ -37,6 +40,11 @@ def class_of(path: str) -> RouteClass:
 def is_upload(path: str) -> bool:
     """Whether a body for ``path`` is a model's bytes."""
     return _UPLOAD.fullmatch(path) is not None
+
+
+def is_load(path: str) -> bool:
+    """Whether a body for ``path`` may bring a model as base64."""
+    return _LOAD.fullmatch(path) is not None
 
 
 def is_slow(method: str, path: str, query: str) -> bool:  # noqa: ARG001

@@ -107,26 +107,3 @@ ROLLBACK: Operation = {
     ),
     "responses": _ANSWERS,
 }
-
-_RELEASED = {
-    "type": "object",
-    "required": ["model", "version", "sha256"],
-    "properties": {
-        "model": {"type": "string"},
-        "version": {"type": "integer", "minimum": 1},
-        "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-    },
-}
-
-
-def _released(summary: str) -> Operation:
-    told = {
-        "description": "The release that is meant",
-        "headers": RELEASE_HEADERS,
-        "content": {JSON: media(_RELEASED, {"model": "default", "version": 2, "sha256": _SHA256})},
-    }
-    return {"tags": ["v2"], "summary": summary, "responses": {"200": told}}
-
-
-LOAD = _released("Serve a model's newest release again, under the same version")
-UNLOAD = _released("Stop serving a model, until it is loaded or deployed again")

@@ -1,0 +1,187 @@
+"""What the Open Inference Protocol's pages about models and the server answer, in OpenAPI's words. Pure values."""
+
+from collections.abc import Mapping
+
+from daemon.web.describing import JSON, Operation, Schema, answers, json_body, media, schema
+from daemon.web.open_inference.datatypes import DATATYPES
+
+_TEXT: Schema = {"type": "string"}
+_FLAG: Schema = {"type": "boolean"}
+_SHA256 = "5aaba1bf33f90c2a269fd0f48f9c803bec7749d1ebdd592b70a26eee701b9ae7"
+
+
+def _object(properties: Mapping[str, Schema], *optional: str) -> Schema:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "required": required, "properties": properties}
+
+
+def _list(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def _or_not(form: Schema, example: Mapping[str, object], description: str) -> dict[str, object]:
+    """A Responses Object of what says no with a 503."""
+    told = {"description": description, "content": {JSON: media({"anyOf": [form, schema("Error")]}, example)}}
+    return {"503": told}
+
+
+SERVER: Operation = {
+    "tags": ["v2"],
+    "summary": "The server's name, version and extensions of the protocol",
+    "responses": answers(
+        _object({"name": _TEXT, "version": _TEXT, "extensions": _list(_TEXT)}),
+        {"name": "modeldrop", "version": "0.1.0", "extensions": ["model_repository", "model_configuration"]},
+    ),
+}
+LIVE: Operation = {
+    "tags": ["v2"],
+    "summary": "Whether the process works",
+    "responses": answers(_object({"live": {"const": True}}), {"live": True}, description="It does"),
+}
+_READY = _object({"ready": _FLAG})
+READY: Operation = {
+    "tags": ["v2"],
+    "summary": "Whether the server is ready: the default model serves, and the watcher is alive",
+    "responses": {
+        **answers(_READY, {"ready": True}, description="It is"),
+        **_or_not(_READY, {"ready": False}, "It is not"),
+    },
+}
+_MODEL_READY = _object({"name": _TEXT, "ready": _FLAG})
+MODEL_READY: Operation = {
+    "tags": ["v2"],
+    "summary": "Whether a model, or a version of it, is loaded",
+    "responses": {
+        **answers(_MODEL_READY, {"name": "default", "ready": True}, description="It is"),
+        **_or_not(_MODEL_READY, {"name": "default", "ready": False}, "Nothing of the model serves"),
+    },
+}
+
+_DATATYPE: Schema = {"enum": list(DATATYPES.values())}
+_DIMS: Schema = {"type": "array", "items": {"type": "integer", "minimum": -1}, "description": "-1 is any"}
+_TENSORS = _list(_object({"name": _TEXT, "datatype": _DATATYPE, "shape": _DIMS}))
+METADATA: Operation = {
+    "tags": ["v2"],
+    "summary": "A model's inputs and outputs, and the versions that are loaded",
+    "responses": answers(
+        _object({"name": _TEXT, "versions": _list(_TEXT), "platform": _TEXT, "inputs": _TENSORS, "outputs": _TENSORS}),
+        {
+            "name": "default",
+            "versions": ["1"],
+            "platform": "onnxruntime_onnx",
+            "inputs": [{"name": "input", "datatype": "FP32", "shape": [-1, 10]}],
+            "outputs": [{"name": "output", "datatype": "FP32", "shape": [-1, 5]}],
+        },
+    ),
+}
+
+_CONFIGURED = _object(
+    {"name": _TEXT, "data_type": _TEXT, "dims": _DIMS, "optional": _FLAG, "reshape": {"type": "object"}},
+    "optional",
+    "reshape",
+)
+CONFIG: Operation = {
+    "tags": ["v2"],
+    "summary": "How a model is served, in the form of Triton's model configuration",
+    "description": "Where `max_batch_size` is not 0, `dims` leave out the first dimension, which is that of the rows.",
+    "responses": answers(
+        _object(
+            {
+                "name": _TEXT,
+                "platform": _TEXT,
+                "backend": _TEXT,
+                "version_policy": {"type": "object"},
+                "max_batch_size": {"type": "integer", "minimum": 0},
+                "input": _list(_CONFIGURED),
+                "output": _list(_CONFIGURED),
+                "model_transaction_policy": _object({"decoupled": {"const": False}}),
+                "dynamic_batching": _object({"preferred_batch_size": _list({"type": "integer", "minimum": 2})}),
+            },
+            "dynamic_batching",
+        ),
+        {
+            "name": "default",
+            "platform": "onnxruntime_onnx",
+            "backend": "onnxruntime",
+            "version_policy": {"latest": {"num_versions": 1}},
+            "max_batch_size": 32,
+            "input": [{"name": "input", "data_type": "TYPE_FP32", "dims": [10], "optional": False}],
+            "output": [{"name": "output", "data_type": "TYPE_FP32", "dims": [5]}],
+            "model_transaction_policy": {"decoupled": False},
+        },
+    ),
+}
+
+_STATES: Schema = {"enum": ["READY", "LOADING", "UNAVAILABLE"]}
+INDEX: Operation = {
+    "tags": ["v2"],
+    "summary": "Every version that is loaded, and every model that has none, with the reason",
+    "requestBody": json_body(
+        {"type": "object", "properties": {"ready": _FLAG}, "additionalProperties": False},
+        {"everything": {}, "what is loaded": {"ready": True}},
+        required=False,
+    ),
+    "responses": answers(
+        _list(_object({"name": _TEXT, "version": _TEXT, "state": _STATES, "reason": _TEXT}, "version")),
+        [{"name": "default", "version": "1", "state": "READY", "reason": ""}],
+    ),
+}
+
+_RELEASED = answers(
+    _object(
+        {
+            "model": _TEXT,
+            "version": {"type": "integer", "minimum": 1},
+            "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        }
+    ),
+    {"model": "default", "version": 2, "sha256": _SHA256},
+    description="The release that is meant",
+    release=True,
+)
+LOAD: Operation = {
+    "tags": ["v2"],
+    "summary": "Serve a model's newest release again, or the model that the body brings",
+    "description": "Files are base64, each under `file:N/NAME`: a model file, and the external data that it names. "
+    "They pass the same gate as an upload. Of `config` only what says what the model is counts: `name`, `platform`, "
+    "`backend` and `default_model_filename`.",
+    "requestBody": json_body(
+        {
+            "type": "object",
+            "properties": {
+                "parameters": {
+                    "type": "object",
+                    "properties": {"config": {"type": "string", "contentMediaType": JSON}},
+                    "patternProperties": {
+                        "^file:[0-9]{1,18}/[^/]+$": {"type": "string", "contentEncoding": "base64"},
+                    },
+                    "additionalProperties": False,
+                }
+            },
+            "additionalProperties": False,
+        },
+        {"the newest release": {}, "with a configuration": {"parameters": {"config": "{}"}}},
+        required=False,
+    ),
+    "responses": _RELEASED,
+}
+UNLOAD: Operation = {
+    "tags": ["v2"],
+    "summary": "Stop serving a model, until it is loaded or deployed again",
+    "requestBody": json_body(
+        {
+            "type": "object",
+            "properties": {
+                "parameters": {
+                    "type": "object",
+                    "properties": {"unload_dependents": _FLAG},
+                    "additionalProperties": False,
+                }
+            },
+            "additionalProperties": False,
+        },
+        {"a model": {}, "as Triton's clients say it": {"parameters": {"unload_dependents": False}}},
+        required=False,
+    ),
+    "responses": _RELEASED,
+}
