@@ -13,7 +13,7 @@ from daemon.web.describing import described
 from daemon.web.openapi import open_inference as told
 
 NAME = "modeldrop"
-EXTENSIONS = ("model_repository", "model_configuration")
+EXTENSIONS = ("binary_tensor_data", "classification", "parameters", "model_repository", "model_configuration")
 """Those of Triton's extensions that are there, by the names that it gives them."""
 
 
