@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from daemon import errors
+from daemon import __version__, errors
 from daemon.deployer import Deployer
 from daemon.history import Journal
 from daemon.intake.named import NamedFiles
@@ -21,6 +21,7 @@ from daemon.web.deploying import deploy_routes
 from daemon.web.document_view import document_routes
 from daemon.web.door import PredictDoor
 from daemon.web.health import health_routes
+from daemon.web.invoking.pinging import ping_routes
 from daemon.web.open_inference.loading import body_bytes as load_body_bytes
 from daemon.web.open_inference.models import model_routes
 from daemon.web.open_inference.repository import repository_routes
@@ -106,6 +107,7 @@ def build_app(
     )
     app.register_blueprint(read_routes(catalogue, journal, Seats(limits.waiting_clients)))
     app.register_blueprint(health_routes(faults, welcome=welcome))
+    app.register_blueprint(ping_routes(catalogue.serves, default_model=default_model, version=__version__))
     app.register_blueprint(document_routes(app, tokens))
     app.register_blueprint(server_routes(faults))
     app.register_blueprint(repository_routes(catalogue, deployer, max_upload_bytes=limits.max_upload_bytes))

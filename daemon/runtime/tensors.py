@@ -78,8 +78,13 @@ def check_shape(shape: Sequence[int], spec: TensorSpec) -> None:
     )
     if not fits:
         raise InvalidInput(
-            f"input {spec.name!r}: expected {spec.dtype} {_written(spec.shape)}, got shape {_written(shape)}"
+            f"input {spec.name!r}: expected {spec.dtype} {written(spec.shape)}, got shape {written(shape)}"
         )
+
+
+def written(shape: Sequence[Dim]) -> str:
+    """A shape as messages have it: ``[batch, 10, ?]``."""
+    return "[" + ", ".join("?" if dim is None else str(dim) for dim in shape) + "]"
 
 
 def encode(outputs: Sequence[object], signature: Signature) -> list[object]:
@@ -128,10 +133,6 @@ def _names(signature: Signature) -> str:
     if not signature.inputs:
         return "none, the model has no inputs"
     return ", ".join(f"{spec.name!r} (optional)" if spec.optional else repr(spec.name) for spec in signature.inputs)
-
-
-def _written(shape: Sequence[Dim]) -> str:
-    return "[" + ", ".join("?" if dim is None else str(dim) for dim in shape) + "]"
 
 
 def check_types(nest: Nest, dtype: Dtype, spec: TensorSpec) -> None:

@@ -36,6 +36,10 @@ class Catalogue:
         """Whether there ever was anything for ``model``; the default model is always known."""
         return model == self._default_model or model in self._journal.models()
 
+    def serves(self, model: str) -> bool:
+        """Whether a release of ``model`` does."""
+        return self._holder.release_of(model) is not None
+
     def models(self) -> list[dict[str, object]]:
         """Every known model, by name."""
         return [self.model(name) for name in sorted({self._default_model, *self._journal.models()})]

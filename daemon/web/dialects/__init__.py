@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from daemon.web.asking import LIVE, Dialect, Target
+from daemon.web.dialects.invocations import INVOCATIONS
 from daemon.web.dialects.open_inference import OPEN_INFERENCE
 from daemon.web.dialects.plain import PLAIN
 
-DIALECTS: tuple[Dialect, ...] = (PLAIN, OPEN_INFERENCE)
+DIALECTS: tuple[Dialect, ...] = (PLAIN, OPEN_INFERENCE, INVOCATIONS)
 
 LONGEST_PATH = 300
 """Of a path that is told here: what is longer has no model's name in it."""
