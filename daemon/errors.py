@@ -136,6 +136,13 @@ TOGETHER = "modeldrop.together"
 there are any. Each of them is begun, by a call of the application, before the answer of one is gone through."""
 
 
+ARRIVED = "modeldrop.arrived"
+"""A key of the WSGI environment: when the request was there as a whole, as ``time.perf_counter()`` has it.
+
+One that came behind another on its connection was when the other's answer was done.
+"""
+
+
 class HandOver(BaseException):
     """Raised by an application that found, before it began its answer, that it has to give it in another way.
 

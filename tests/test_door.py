@@ -23,7 +23,7 @@ from daemon.web.dialects import route_of
 from daemon.web.dialects.plain import PLAIN
 from daemon.web.door import PredictDoor, is_quick
 from daemon.web.faces import QUICK_SECONDS, TIMED_ONCE_IN, Face
-from daemon.web.predicting import AT_ONCE_BYTES
+from daemon.web.runs import AT_ONCE_BYTES
 from tests import onnx_models
 from tests.fakes import asked, release_of
 from tests.web_rig import LIMIT_BYTES, WebRig

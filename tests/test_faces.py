@@ -20,8 +20,8 @@ def test_reader_is_made_once_for_a_release_and_a_dialect() -> None:
     made: list[str] = []
     one, other = counted("one", made), counted("other", made)
     face = Face(release_of(3))
-    assert face.reader(one) is face.reader(one)
-    assert face.reader(other) is not face.reader(one)
+    assert face.tongue(one) is face.tongue(one)
+    assert face.tongue(other) is not face.tongue(one)
     assert made == ["one 3", "other 3"]
 
 

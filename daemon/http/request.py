@@ -53,7 +53,7 @@ class Request(HTTPRequestParser):
 
     ``room_made`` is called, by the spool's thread, when it no longer ``lags``.
     ``error`` is an ``HttpError`` where waitress keeps its own. ``whole`` says that nothing more of it will come, so
-    that the connection can be kept after a refusal.
+    that the connection can be kept after a refusal. ``arrived`` is when it was to be answered (``time.perf_counter``).
     """
 
     # A line that cannot be parsed leaves these as they are, and whoever answers it asks for them.
@@ -65,6 +65,7 @@ class Request(HTTPRequestParser):
     headers: Any
     body_rcv: Any
     whole = False
+    arrived = 0.0
 
     def __init__(self, adj: Adjustments, terms: Terms, peer: str, room_made: Callable[[], None]) -> None:
         super().__init__(adj)

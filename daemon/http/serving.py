@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Lock
+from time import perf_counter
 from types import MappingProxyType
 from typing import Any
 
@@ -171,7 +172,9 @@ class ServingHalf(HTTPChannel):
             self._due.popleft()
         except IndexError:
             return None
-        return self.requests[0]
+        request = self.requests[0]
+        request.arrived = perf_counter()
+        return request
 
     def _hand_over(self, request: Request) -> None:
         """Hand ``request``, the first, to a pool; a refused one is answered here and now."""

@@ -12,7 +12,7 @@ from waitress.channel import ClientDisconnected
 from waitress.task import Task
 from waitress.utilities import build_http_date
 
-from daemon.errors import HandOver
+from daemon.errors import ARRIVED, HandOver
 from daemon.http.environ import SERVER, environ_of
 from daemon.http.ports import Outlet
 from daemon.http.request import Request
@@ -142,6 +142,7 @@ class AppAnswer(Answer):
     def _call(self) -> None:
         environ = environ_of(self.request, self.channel.addr, self.channel.server.effective_port)
         environ.update(self._marks)
+        environ[ARRIVED] = self.request.arrived
         self._pieces = self.channel.server.application(environ, self._start_response)
 
     def _start_response(

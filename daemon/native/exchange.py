@@ -8,10 +8,11 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
+from time import perf_counter
 from types import MappingProxyType
 from typing import Any
 
-from daemon.errors import AT_ONCE, HandOver
+from daemon.errors import ARRIVED, AT_ONCE, HandOver
 from daemon.http.values import INTERNAL_ERROR, NOT_STORED, STOPPED, TIMED_OUT, HttpError
 from daemon.native.answering import CLOSE, Answer, Begun, answer_of, begin, finish
 from daemon.native.desk import Desk
@@ -38,6 +39,7 @@ class Exchange:
         self._head = head
         self._proto = proto
         self._inflow: Inflow | None = None
+        self._arrived = 0.0
         self.command, self.path, self.query = head.command, head.path, head.query
         self.chunked, self.content_length = head.chunked, head.content_length
 
@@ -105,6 +107,7 @@ class Exchange:
         body, length = (no_body(), 0) if self._inflow is None else (self._inflow.file(), self._inflow.received)
         environ = self._head.environ(self._base, body, length=length)
         environ.update(marks)
+        environ[ARRIVED] = self._arrived
         return environ
 
     def _finish(self, begun: Begun) -> None:
@@ -145,6 +148,7 @@ class Exchange:
             inflow.swallow()
 
     def _whole(self) -> None:
+        self._arrived = perf_counter()
         if self._desk.pools.is_needless(self):
             self.begin(_AT_ONCE)()
             return

@@ -4,6 +4,7 @@ Only for models whose batches give what their rows give alone: each row of the f
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,29 @@ from daemon.runtime.dtypes import Array
 from daemon.runtime.port import Output
 
 Run = Callable[[Mapping[str, Array]], list[Output]]
-Share = Callable[[], list[Output]]
-"""The outputs for one member's inputs; the first call makes the run. Raises HandOver where it is to be made alone."""
+
+
+class Share:
+    """One member's place in a run. A call gives the outputs for its inputs; the first of all makes the run.
+
+    Raises HandOver where it is to be made alone.
+    """
+
+    __slots__ = ("_begin", "_end", "_joint")
+
+    def __init__(self, joint: "_Joint | None", begin: int = 0, end: int = 0) -> None:
+        self._joint = joint
+        self._begin = begin
+        self._end = end
+
+    def __call__(self) -> list[Output]:
+        if self._joint is None:
+            raise HandOver
+        return self._joint.share(self._begin, self._end)
+
+    def take_run(self) -> tuple[float, int, int]:
+        """After a call: the seconds of the run and its rows; and 1 to the first of its members that asks, else 0."""
+        return (0.0, 0, 0) if self._joint is None else self._joint.take_run()
 
 
 class Batch:
@@ -37,7 +59,7 @@ class Batch:
         """Takes one member's inputs by name, as ``decode`` gives them."""
         rows = self._rows(inputs)
         if rows is None:
-            return _alone
+            return Share(None)
         form = tuple((name, array.dtype.str, array.shape[1:]) for name, array in sorted(inputs.items()))
         joint = self._forming.get(form)
         if joint is None or joint.rows + rows > self._most:
@@ -61,15 +83,17 @@ class _Joint:
         self._members: list[Mapping[str, Array]] = []
         self._outputs: list[Output] | None = None
         self._failed = False
+        self._seconds = 0.0
+        self._untold = 1
         self.rows = 0
 
     def add(self, inputs: Mapping[str, Array], rows: int) -> Share:
         begin = self.rows
         self._members.append(inputs)
         self.rows += rows
-        return lambda: self._share(begin, begin + rows)
+        return Share(self, begin, self.rows)
 
-    def _share(self, begin: int, end: int) -> list[Output]:
+    def share(self, begin: int, end: int) -> list[Output]:
         if len(self._members) == 1:
             return self._run_one()
         if self._outputs is None and not self._failed:
@@ -78,27 +102,32 @@ class _Joint:
             raise HandOver
         return [output[begin:end] for output in self._outputs]  # type: ignore[index]  # has as many rows: see below
 
+    def take_run(self) -> tuple[float, int, int]:
+        untold, self._untold = self._untold, 0
+        return self._seconds, self.rows, untold
+
     def _run_one(self) -> list[Output]:
+        started = perf_counter()
         try:
             return self._run(self._members[0])
         except RunTimeout:
             raise HandOver from None  # alone, it may take longer
+        finally:
+            self._seconds = perf_counter() - started
 
     def _run_all(self) -> None:
+        started = perf_counter()
         try:
             inputs = {name: np.concatenate([each[name] for each in self._members]) for name in self._members[0]}
             outputs = self._run(inputs)
         except (ModeldropError, HandOver, MemoryError):
             self._failed = True
             return
+        self._seconds = perf_counter() - started
         if _is_by_rows(outputs, self.rows):
             self._outputs = outputs
         else:
             self._failed = True
-
-
-def _alone() -> list[Output]:
-    raise HandOver
 
 
 def _is_by_rows(outputs: Sequence[Any], rows: int) -> bool:

@@ -16,7 +16,8 @@ from daemon.web.access import Tokens, authorise, head_of, is_open_to_all
 from daemon.web.answers import JSON, dumps
 from daemon.web.asking import LIVE, Asked, Prediction
 from daemon.web.dialects import Route, route_of
-from daemon.web.predicting import Group, Predictor
+from daemon.web.joining import Group
+from daemon.web.predicting import Predictor
 from daemon.web.routes import RouteClass
 
 LOG = logging.getLogger("modeldrop.api")

@@ -1,11 +1,16 @@
-"""What is made once for a release to answer requests, and how long they take of late. Entered by request threads."""
+"""What is made once for a release to answer requests, and what they came to. Entered by request threads, and by readers
+of figures.
+"""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from threading import Lock
+from typing import NamedTuple
 
-from daemon.release import Release
-from daemon.runtime import batch_limit_seconds, batch_size
+from daemon.release import Release, Signature
+from daemon.runtime import Array, batch_limit_seconds, batch_size
 from daemon.web.asking import Dialect, Read
+from daemon.web.figures import Figures
 
 QUICK_SECONDS = 100e-6
 """A release whose predictions take less of a thread's time is quick: to change threads for one would take longer."""
@@ -16,10 +21,17 @@ NOT_QUICK_SECONDS = 1.0
 """What a release counts for that took its time: many quick predictions must follow before it counts as quick again."""
 
 
+class Tongue(NamedTuple):
+    """One dialect as one release understands it: how requests are read, and what they came to."""
+
+    read: Read
+    figures: Figures
+
+
 class Face:
     """One release to those who ask it: how each dialect is read for it, and what a prediction of it takes."""
 
-    __slots__ = ("_readers", "_turn", "batch_seconds", "batch_size", "release", "seconds")
+    __slots__ = ("_counted", "_tongues", "_turn", "batch_seconds", "batch_size", "release", "seconds")
 
     def __init__(self, release: Release) -> None:
         self.release = release
@@ -29,14 +41,25 @@ class Face:
         """When such a run is given up."""
         self.seconds = QUICK_SECONDS  # a running mean
         self._turn = 0
-        self._readers: dict[str, Read] = {}  # by dialect
+        self._tongues: dict[str, Tongue] = {}  # by dialect
+        self._counted = _input_with_rows(release.signature)
 
-    def reader(self, dialect: Dialect) -> Read:
-        """How requests in ``dialect`` are read for this release."""
-        read = self._readers.get(dialect.name)
-        if read is None:
-            read = self._readers[dialect.name] = dialect.reader_of(self.release)
-        return read
+    def tongue(self, dialect: Dialect) -> Tongue:
+        """How requests in ``dialect`` are read for this release, and counted: the same one for all."""
+        tongue = self._tongues.get(dialect.name)
+        if tongue is None:
+            made = Tongue(dialect.reader_of(self.release), Figures())
+            tongue = self._tongues.setdefault(dialect.name, made)  # another thread may have been faster
+        return tongue
+
+    def rows(self, inputs: Mapping[str, Array]) -> int:
+        """How many items a request has: the length of the first dimension where the model leaves it open, else 1."""
+        counted = inputs.get(self._counted)
+        return len(counted) if counted is not None and counted.ndim else 1
+
+    def figures(self) -> dict[str, Figures]:
+        """What requests of this release came to, by dialect."""
+        return {name: tongue.figures for name, tongue in self._tongues.copy().items()}
 
     def started(self) -> float | None:
         """The time that this thread has worked, if this prediction is one to be timed: to ask is a system call."""
@@ -59,14 +82,16 @@ class Face:
 
 
 class Faces:
-    """The face of every release that is loaded. Thread-safe by no lock: another is made in no time.
+    """The face of every release that is loaded. Thread-safe; who asks for one that was made takes no lock.
 
     ``loaded`` tells the releases of a model that can be asked.
     """
 
     def __init__(self, loaded: Callable[[str], Iterable[Release]]) -> None:
         self._loaded = loaded
-        self._faces: dict[str, dict[int, Face]] = {}  # by model, by version; an inner one is never changed
+        self._lock = Lock()
+        # by model, by version; changed under _lock, an inner one never
+        self._faces: dict[str, dict[int, Face]] = {}
 
     def known(self, release: Release) -> Face | None:
         """The face of ``release`` if it was asked for before."""
@@ -76,8 +101,28 @@ class Faces:
         """The face of ``release``; what is loaded no longer loses its own when another is made."""
         if (face := self.known(release)) is not None:
             return face
-        face = Face(release)
+        made = Face(release)
         versions = {each.version for each in self._loaded(release.model)}
-        kept = {version: old for version, old in self._faces.get(release.model, {}).items() if version in versions}
-        self._faces[release.model] = {**kept, release.version: face}
-        return face
+        with self._lock:
+            before = self._faces.get(release.model, {})
+            if release.version not in before:  # else another thread was faster, and what it counts must not be lost
+                kept = {version: old for version, old in before.items() if version in versions}
+                self._faces[release.model] = {**kept, release.version: made}
+            return self._faces[release.model][release.version]
+
+    def models(self) -> list[str]:
+        """Every model that was asked, by name."""
+        return sorted(self._faces.copy())
+
+    def asked(self, model: str) -> list[Face]:
+        """The faces of the releases of ``model`` that are loaded and were asked, by version; no others are kept."""
+        versions = {each.version for each in self._loaded(model)}
+        faces = sorted(self._faces.get(model, {}).items())
+        return [face for version, face in faces if version in versions]
+
+
+def _input_with_rows(signature: Signature) -> str:
+    """The first input if its first dimension is open; the empty name where it is not."""
+    first = next(iter(signature.inputs), None)
+    is_open = first is not None and first.shape and not isinstance(first.shape[0], int)
+    return first.name if first is not None and is_open else ""

@@ -1,44 +1,28 @@
 """Predictions: a request in, an answer out, by one lease on one release. Entered by request threads."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn
+from time import perf_counter
 
-import numpy as np
-
-from daemon.errors import HandOver, InferenceFailed, NotServing, RunTimeout, UnknownModel, UnknownVersion
+from daemon.errors import ARRIVED, NotServing, UnknownModel, UnknownVersion
 from daemon.gate import RequestRing
 from daemon.holder import Lease, ModelHolder, Serving
 from daemon.lane.probation import Probation
-from daemon.release import Release
-from daemon.runtime import Array, Batch, Output, Share, waits_for_cores
-from daemon.web.asking import LIVE, PREVIOUS, Asked, Dialect, Prediction, Target, Tell
-from daemon.web.faces import Face, Faces
-
-AT_ONCE_SECONDS = 0.1
-"""A run for which everybody waits is stopped after that, and made again by another thread."""
-AT_ONCE_BYTES = 256 << 10
-"""Outputs beyond that take time to be written."""
-
-Run = Callable[[Serving, Mapping[str, Array]], list[Output]]
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """What predictions have in common that are made together: one lease, one batch."""
-
-    serving: Serving
-    face: Face
-    batch: Batch
+from daemon.web.asking import LIVE, PREVIOUS, Asked, Dialect, Prediction, Target
+from daemon.web.counting import Counting
+from daemon.web.faces import Faces
+from daemon.web.figures import packed
+from daemon.web.joining import Group
+from daemon.web.runs import Run, Runs
 
 
 class Predictor:
     """Answers predict requests in every dialect. Thread-safe.
 
     ``knows`` tells a model that has no release from one that never was, ``probation`` is told how every run went,
-    ``ring`` keeps some of the requests. At most ``max_batch`` rows are run together.
+    ``ring`` keeps some of the requests. At most ``max_batch`` rows are run together. ``counting`` has the figures of
+    all that was asked.
     """
 
     def __init__(
@@ -54,14 +38,13 @@ class Predictor:
         max_batch: int,
     ) -> None:
         self._holder = holder
-        self._probation = probation
-        self._ring = ring
         self._knows = knows
         self._default_model = default_model
-        self._timeout_seconds = timeout_seconds
         self._max_body_bytes = max_body_bytes
         self._max_batch = max_batch
+        self._runs = Runs(probation, ring, timeout_seconds=timeout_seconds)
         self._faces = Faces(holder.loaded)
+        self.counting = Counting(self._faces)
 
     def answer(self, dialect: Dialect, asked: Asked) -> Prediction:
         """What a client is told, whatever door it came by: its inputs are run through the release that it asks for.
@@ -69,15 +52,17 @@ class Predictor:
         Raises UnsupportedMediaType, TooLarge, BadRequest, UnknownModel, UnknownVersion, NotServing, InvalidJson,
         InvalidInput, RunTimeout or InferenceFailed; HandOver where it is to be ``at_once`` and takes time.
         """
-        body = asked.body(self._max_body_bytes)
-        run = self._run_at_once if asked.at_once else self._run
+        began = perf_counter()
+        run = self._runs.at_once if asked.at_once else self._runs.alone
+        try:
+            body = asked.body(self._max_body_bytes)
+        except Exception as error:
+            raise self._refused(dialect, error, began) from None
         try:
             with self._lease(asked.target) as serving:
-                return self._answer(serving, dialect, asked, body, run)
-        except NotServing as error:
-            if self._knows(error.model):
-                raise
-            raise UnknownModel(f"there is no model {error.model!r}") from None
+                return self._answer(serving, dialect, asked, body, run, began)
+        except (NotServing, UnknownVersion) as error:  # of the lease: nothing else raises them
+            raise self._refused(dialect, error, began) from None
 
     def model_at(self, target: Target) -> str:
         """The model that ``target`` names, by saying nothing perhaps."""
@@ -97,14 +82,15 @@ class Predictor:
     @contextmanager
     def together(self, model: str) -> Iterator[Group | None]:
         """What predictions have in common that are made within the block; None where each is made by itself."""
-        group = None
         with ExitStack() as stack:
+            group = None
             with suppress(NotServing):
                 serving = stack.enter_context(self._holder.lease(model))
                 face = self._faces.of(serving.release)
                 most = min(face.batch_size, self._max_batch)
-                batch = Batch(serving.release.signature, partial(self._run_batch, serving, face), most=most)
-                group = Group(serving, face, batch) if most > 1 else None
+                if most > 1:
+                    group = Group(serving, face, self._runs.batch(serving, face, most=most), self._runs)
+                    stack.enter_context(group.in_flight())
             yield group
 
     def join(self, group: Group, dialect: Dialect, asked: Asked) -> Callable[[], Prediction]:
@@ -113,10 +99,7 @@ class Predictor:
         Raises as ``answer`` what is wrong with the request; what it gives, HandOver where this one is to be answered
         by itself.
         """
-        inputs, tell = group.face.reader(dialect)(asked, asked.body(self._max_body_bytes))
-        if asked.patience_seconds is not None:
-            raise HandOver  # a deadline of its own is no deadline for the others
-        return partial(self._joined, group, inputs, tell, group.batch.add(inputs))
+        return group.join(dialect, asked, self._max_body_bytes)
 
     def _lease(self, target: Target) -> Lease:
         """A lease on the release at ``target``; raises UnknownVersion, it or its entry NotServing."""
@@ -134,63 +117,36 @@ class Predictor:
             raise UnknownVersion(f"no release of model {model!r} is loaded beside version {loaded[0].version}")
         return self._holder.lease(model, loaded[1].version)
 
-    def _answer(self, serving: Serving, dialect: Dialect, asked: Asked, body: bytes, run: Run) -> Prediction:
+    def _answer(
+        self, serving: Serving, dialect: Dialect, asked: Asked, body: bytes, run: Run, began: float
+    ) -> Prediction:
         face = self._faces.of(serving.release)
+        read, figures = face.tongue(dialect)
         started = face.started()
-        inputs, tell = face.reader(dialect)(asked, body)
-        if asked.patience_seconds is not None:
-            run = partial(self._run_within, asked)
-        outputs = self._counted(serving.release, partial(run, serving, inputs))
-        self._note(serving.release, inputs, outputs)
-        prediction = tell(outputs)
+        figures.in_flight.append(None)
+        try:
+            inputs, tell = read(asked, body)
+            if asked.patience_seconds is not None:
+                run = partial(self._runs.within, asked)
+            decoded = perf_counter()
+            outputs = self._runs.counted(serving.release, partial(run, serving, face, inputs))
+            ran = perf_counter()
+            self._runs.note(serving.release, inputs, outputs)
+            prediction = tell(outputs)
+        except Exception as error:
+            figures.failed(type(error), perf_counter() - began)
+            raise
+        finally:
+            figures.in_flight.pop()
+        rows = face.rows(inputs)
+        asked_at = asked.fields.get(ARRIVED) or began
+        figures.answered(packed(asked_at, began, decoded, ran, perf_counter(), rows, rows, 1))
         face.ended(started)
         return prediction
 
-    def _joined(self, group: Group, inputs: Mapping[str, Array], tell: Tell, share: Share) -> Prediction:
-        outputs = self._counted(group.serving.release, share)
-        self._note(group.serving.release, inputs, outputs)
-        return tell(outputs)
-
-    def _counted(self, release: Release, run: Callable[[], list[Output]]) -> list[Output]:
-        """The outputs; a run that fails is counted against ``release``."""
-        try:
-            return run()
-        except InferenceFailed as failure:
-            self._probation.failed(release, str(failure))
-            raise
-
-    def _note(self, release: Release, inputs: Mapping[str, Array], outputs: list[Output]) -> None:
-        self._probation.answered(release, outputs)
-        if self._ring.wants(release.model):
-            self._ring.offer(release, inputs, outputs)
-
-    def _run(self, serving: Serving, inputs: Mapping[str, Array]) -> list[Output]:
-        return serving.engine.run(inputs, timeout_seconds=self._timeout_seconds)
-
-    def _run_within(self, asked: Asked, serving: Serving, inputs: Mapping[str, Array]) -> list[Output]:
-        """As ``_run``, and no longer than the client waits; raises HandOver where all would wait with it."""
-        if asked.at_once:
-            raise HandOver
-        patience = asked.patience_seconds or 0.0
-        return serving.engine.run(inputs, timeout_seconds=min(patience, self._timeout_seconds))
-
-    def _run_batch(self, serving: Serving, face: Face, inputs: Mapping[str, Array]) -> list[Output]:
-        """A run that is stopped early, as others wait for it: one of its members may be what takes so long."""
-        return serving.engine.run(inputs, timeout_seconds=min(face.batch_seconds, self._timeout_seconds))
-
-    def _run_at_once(self, serving: Serving, inputs: Mapping[str, Array]) -> list[Output]:
-        """As ``_run``; raises HandOver where it waits, takes longer than was to be expected, or gives much to write."""
-        if waits_for_cores(serving.engine):
-            return self._hand_over(serving)
-        try:
-            outputs = serving.engine.run(inputs, timeout_seconds=min(AT_ONCE_SECONDS, self._timeout_seconds))
-        except RunTimeout:
-            pass
-        else:
-            if sum(output.nbytes for output in outputs if isinstance(output, np.ndarray)) <= AT_ONCE_BYTES:
-                return outputs
-        return self._hand_over(serving)
-
-    def _hand_over(self, serving: Serving) -> NoReturn:
-        self._faces.of(serving.release).took_its_time()
-        raise HandOver
+    def _refused(self, dialect: Dialect, error: Exception, began: float) -> Exception:
+        """What a client is told who came to no release; counted as such."""
+        if isinstance(error, NotServing) and not self._knows(error.model):
+            error = UnknownModel(f"there is no model {error.model!r}")
+        self.counting.refused(dialect, type(error), perf_counter() - began)
+        return error

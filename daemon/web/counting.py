@@ -1,0 +1,47 @@
+"""Whose figures are whose: each release's by dialect, and those of requests that came to none. Any thread."""
+
+from dataclasses import dataclass
+
+from daemon.release import Release
+from daemon.web.asking import Dialect
+from daemon.web.faces import Faces
+from daemon.web.figures import Figures
+from daemon.web.totals import Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the requests in one dialect to one release came to; to none where they were refused before it was known."""
+
+    release: Release | None
+    dialect: str
+    totals: Totals
+
+
+class Counting:
+    """Every figure that there is. Thread-safe; the figures of a release go when it is no longer loaded."""
+
+    def __init__(self, faces: Faces) -> None:
+        self._faces = faces
+        self._of_none: dict[str, Figures] = {}  # by dialect
+
+    def of(self, model: str) -> list[Counted]:
+        """What requests came to so far: one row for each loaded release of ``model`` that was asked, and dialect."""
+        return [
+            Counted(face.release, dialect, figures.read())
+            for face in self._faces.asked(model)
+            for dialect, figures in sorted(face.figures().items())
+        ]
+
+    def all(self) -> list[Counted]:
+        """The same of every model, by name; at last what was refused before its release was known, by dialect."""
+        found = [row for model in self._faces.models() for row in self.of(model)]
+        refused = sorted(self._of_none.copy().items())
+        return [*found, *(Counted(None, dialect, figures.read()) for dialect, figures in refused)]
+
+    def refused(self, dialect: Dialect, kind: type[BaseException], seconds: float = 0.0) -> None:
+        """Counts a request that was told an error of this class, after ``seconds``, before its release was known."""
+        figures = self._of_none.get(dialect.name)
+        if figures is None:
+            figures = self._of_none.setdefault(dialect.name, Figures())
+        figures.failed(kind, seconds)

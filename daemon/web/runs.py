@@ -1,0 +1,83 @@
+"""How a release is run for requests: how long at most, and who is told of it. Entered by request threads."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NoReturn
+
+import numpy as np
+
+from daemon.errors import HandOver, InferenceFailed, RunTimeout
+from daemon.gate import RequestRing
+from daemon.holder import Serving
+from daemon.lane.probation import Probation
+from daemon.release import Release
+from daemon.runtime import Array, Batch, Output, waits_for_cores
+from daemon.web.asking import Asked
+from daemon.web.faces import Face
+
+AT_ONCE_SECONDS = 0.1
+"""A run for which everybody waits is stopped after that, and made again by another thread."""
+AT_ONCE_BYTES = 256 << 10
+"""Outputs beyond that take time to be written."""
+
+Run = Callable[[Serving, Face, Mapping[str, Array]], list[Output]]
+
+
+class Runs:
+    """Runs releases; thread-safe. ``probation`` is told how every run went, ``ring`` keeps some of the requests."""
+
+    def __init__(self, probation: Probation, ring: RequestRing, *, timeout_seconds: float) -> None:
+        self._probation = probation
+        self._ring = ring
+        self._timeout_seconds = timeout_seconds
+
+    def alone(self, serving: Serving, _face: Face, inputs: Mapping[str, Array]) -> list[Output]:
+        """Raises as the engine does: InvalidInput, RunTimeout or InferenceFailed."""
+        return serving.engine.run(inputs, timeout_seconds=self._timeout_seconds)
+
+    def at_once(self, serving: Serving, face: Face, inputs: Mapping[str, Array]) -> list[Output]:
+        """As ``alone``; HandOver where it waits, takes longer than was to be expected, or gives much to write."""
+        if waits_for_cores(serving.engine):
+            return _hand_over(face)
+        try:
+            outputs = serving.engine.run(inputs, timeout_seconds=min(AT_ONCE_SECONDS, self._timeout_seconds))
+        except RunTimeout:
+            pass
+        else:
+            if sum(output.nbytes for output in outputs if isinstance(output, np.ndarray)) <= AT_ONCE_BYTES:
+                return outputs
+        return _hand_over(face)
+
+    def within(self, asked: Asked, serving: Serving, _face: Face, inputs: Mapping[str, Array]) -> list[Output]:
+        """As ``alone``, and no longer than the client waits; raises HandOver where all would wait with it."""
+        if asked.at_once:
+            raise HandOver
+        patience = asked.patience_seconds or 0.0
+        return serving.engine.run(inputs, timeout_seconds=min(patience, self._timeout_seconds))
+
+    def batch(self, serving: Serving, face: Face, *, most: int) -> Batch:
+        """What is run as one, with at most so many rows.
+
+        A run is stopped early, as others wait for it: one of its members may be what takes so long.
+        """
+        seconds = min(face.batch_seconds, self._timeout_seconds)
+        return Batch(serving.release.signature, partial(serving.engine.run, timeout_seconds=seconds), most=most)
+
+    def counted(self, release: Release, run: Callable[[], list[Output]]) -> list[Output]:
+        """The outputs; a run that fails is counted against ``release``."""
+        try:
+            return run()
+        except InferenceFailed as failure:
+            self._probation.failed(release, str(failure))
+            raise
+
+    def note(self, release: Release, inputs: Mapping[str, Array], outputs: list[Output]) -> None:
+        """What a run gave is looked at, and kept if it is its turn."""
+        self._probation.answered(release, outputs)
+        if self._ring.wants(release.model):
+            self._ring.offer(release, inputs, outputs)
+
+
+def _hand_over(face: Face) -> NoReturn:
+    face.took_its_time()
+    raise HandOver
