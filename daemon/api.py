@@ -23,6 +23,7 @@ from daemon.web.door import PredictDoor
 from daemon.web.health import health_routes
 from daemon.web.invoking.pinging import ping_routes
 from daemon.web.open_inference.loading import body_bytes as load_body_bytes
+from daemon.web.open_inference.logging_view import logging_routes
 from daemon.web.open_inference.models import model_routes
 from daemon.web.open_inference.repository import repository_routes
 from daemon.web.open_inference.server import server_routes
@@ -96,6 +97,7 @@ def build_app(
     limits: RequestLimits,
     default_model: str,
     most_batched: int,
+    log_file: str,
     welcome: str,
 ) -> Flask:
     """The application, from its parts."""
@@ -110,6 +112,7 @@ def build_app(
     app.register_blueprint(ping_routes(catalogue.serves, default_model=default_model, version=__version__))
     app.register_blueprint(document_routes(app, tokens))
     app.register_blueprint(server_routes(faults))
+    app.register_blueprint(logging_routes(log_file=log_file))
     app.register_blueprint(repository_routes(catalogue, deployer, max_upload_bytes=limits.max_upload_bytes))
     app.register_blueprint(model_routes(catalogue, most_batched=most_batched))
     app.before_request(lambda: authorise(head_of(request.environ), tokens))

@@ -139,6 +139,7 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
         limits=limits,
         default_model=settings.default_model,
         most_batched=settings.most_batched,
+        log_file=settings.log.file,
         welcome=settings.server.welcome,
     )
     guard = partial(_guard, tokens, limits)

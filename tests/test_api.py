@@ -306,6 +306,7 @@ def test_every_route_stands_in_the_class_that_the_contract_gives_it(rig: WebRig)
         "/v2/models/<model>/config": "read",
         "/v2/models/<model>/versions/<version>/config": "read",
         "/v2/repository/index": "read",
+        "/v2/logging": "admin",
         "/v2/repository/models/<model>/load": "admin",
         "/v2/repository/models/<model>/unload": "admin",
     }

@@ -77,6 +77,7 @@ class WebRig:
             ),
             default_model="default",
             most_batched=32,
+            log_file="logs/daemon.log",
             welcome="欢迎 <b>",
         )
 

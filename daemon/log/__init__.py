@@ -2,6 +2,7 @@
 
 from daemon.log.files import DurableFileHandler
 from daemon.log.formats import JsonFormatter, TextFormatter
+from daemon.log.levels import level, set_level
 from daemon.log.lines import event_fields, event_line, level_of, log_event
 from daemon.log.native import NativeLog
 from daemon.log.text import quoted, visible
@@ -15,8 +16,10 @@ __all__ = [
     "configure",
     "event_fields",
     "event_line",
+    "level",
     "level_of",
     "log_event",
     "quoted",
+    "set_level",
     "visible",
 ]

@@ -13,7 +13,14 @@ from daemon.web.describing import described
 from daemon.web.openapi import open_inference as told
 
 NAME = "modeldrop"
-EXTENSIONS = ("binary_tensor_data", "classification", "parameters", "model_repository", "model_configuration")
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "parameters",
+    "model_repository",
+    "model_configuration",
+    "logging",
+)
 """Those of Triton's extensions that are there, by the names that it gives them."""
 
 

@@ -185,3 +185,37 @@ UNLOAD: Operation = {
     ),
     "responses": _RELEASED,
 }
+
+_LOG_EXAMPLE = {
+    "log_file": "logs/daemon.log",
+    "log_info": True,
+    "log_warning": True,
+    "log_error": True,
+    "log_verbose_level": 0,
+    "log_format": "default",
+}
+_LOG_FORM = {
+    "log_file": _TEXT,
+    "log_info": _FLAG,
+    "log_warning": _FLAG,
+    "log_error": _FLAG,
+    "log_verbose_level": {"type": "integer", "minimum": 0},
+    "log_format": {"const": "default"},
+}
+LOG_SETTINGS: Operation = {
+    "tags": ["v2"],
+    "summary": "From which level on the log is written",
+    "responses": answers(_object(_LOG_FORM), _LOG_EXAMPLE),
+}
+UPDATE_LOG_SETTINGS: Operation = {
+    "tags": ["v2"],
+    "summary": "Change from which level on the log is written, until the daemon ends",
+    "description": "The log has levels: who leaves out warnings leaves out what is below them, too. `log_file` and "
+    "`log_format` are fixed.",
+    "requestBody": json_body(
+        {"type": "object", "properties": _LOG_FORM, "additionalProperties": False},
+        {"warnings and errors alone": {"log_info": False}, "everything": {"log_info": True, "log_verbose_level": 1}},
+        required=False,
+    ),
+    "responses": answers(_object(_LOG_FORM), _LOG_EXAMPLE),
+}
