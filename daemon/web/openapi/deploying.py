@@ -82,11 +82,13 @@ UPLOAD: Operation = {
             "X-Content-SHA256",
             {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
             "the SHA-256 of the bytes in hexadecimal digits; others are refused",
+            example=_SHA256,
         ),
         header(
             "Content-Digest",
             {"type": "string", "pattern": "^sha-256=:[A-Za-z0-9+/]{43}=:$"},
             "the same in the form of RFC 9530",
+            example="sha-256=:WquhvzP5DComn9D0j5yAO+x3SdHr3VkrcKJu7nAbmuc=:",
         ),
     ],
     "requestBody": {
