@@ -18,6 +18,7 @@ from daemon.web.access import Tokens, authorise, head_of
 from daemon.web.answers import answer
 from daemon.web.catalogue import Catalogue
 from daemon.web.deploying import deploy_routes
+from daemon.web.docs_view import docs_routes
 from daemon.web.document_view import document_routes
 from daemon.web.door import PredictDoor
 from daemon.web.health import health_routes
@@ -115,6 +116,7 @@ def build_app(
     app.register_blueprint(logging_routes(log_file=log_file))
     app.register_blueprint(repository_routes(catalogue, deployer, max_upload_bytes=limits.max_upload_bytes))
     app.register_blueprint(model_routes(catalogue, most_batched=most_batched))
+    app.register_blueprint(docs_routes())
     app.before_request(lambda: authorise(head_of(request.environ), tokens))
     app.register_error_handler(errors.ModeldropError, _refused)
     app.register_error_handler(HTTPException, _http_refused)

@@ -12,7 +12,8 @@ from daemon.web.openapi import health as told
 _PAGE = """<!doctype html>
 <html lang="zh-CN"><meta charset="utf-8"><title>modeldrop</title>
 <h1>{welcome}</h1>
-<p><a href="/models">/models</a> · <a href="/events">/events</a> · <a href="/readyz">/readyz</a></p>
+<p><a href="/models">/models</a> · <a href="/events">/events</a> · <a href="/readyz">/readyz</a> ·
+<a href="/docs">/docs</a></p>
 </html>
 """
 

@@ -28,7 +28,6 @@ PLACES: Mapping[str, tuple[str, Schema, object]] = {
     ),
     "version": ("a version that is loaded", {"type": "integer", "minimum": 1, "maximum": 10**18 - 1}, 1),
     "label": ("stable is what serves, previous what served before it", {"enum": ["stable", "previous"]}, "stable"),
-    "name": ("the file's name", {"type": "string", "pattern": "^[a-z0-9.-]+$"}, "swagger-ui.css"),
 }
 """What each place in a path is: its description, form and an example."""
 
