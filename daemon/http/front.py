@@ -4,6 +4,7 @@ from wsgiref.types import WSGIApplication
 
 from waitress.adjustments import Adjustments
 
+from daemon.http.held import Room
 from daemon.http.poller import Poller
 from daemon.http.pools import Pools
 from daemon.http.ports import Connection, Entrance
@@ -25,6 +26,7 @@ class Front:
         self.terms = terms
         self.pools = pools
         self.poller = Poller()
+        self.room = Room()
         self.channels: dict[int, Connection] = {}
         self.listeners: list[Entrance] = []
         self.connection_limit = limits.connection_limit

@@ -29,6 +29,7 @@ class Listener(wasyncore.dispatcher):
     def __init__(self, sock: socket.socket, front: Front) -> None:
         self.front = front
         self.adj, self.poller, self.pools, self.terms = front.adj, front.poller, front.pools, front.terms
+        self.room = front.room
         self.active_channels = front.channels
         self.application = front.app
         self.url = url_of(sock)

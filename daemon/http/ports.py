@@ -5,6 +5,7 @@ from wsgiref.types import WSGIApplication
 
 from waitress.adjustments import Adjustments
 
+from daemon.http.held import Room
 from daemon.http.poller import Poller
 from daemon.http.pools import Pools
 from daemon.http.terms import Terms
@@ -57,6 +58,7 @@ class Acceptor(Protocol):
     effective_port: int
     poller: Poller
     pools: Pools
+    room: Room
     terms: Terms
 
     @property
@@ -81,3 +83,9 @@ class Outlet(Protocol):
 
     def send_whole(self, data: bytes) -> None:
         """Send a whole answer, header and body."""
+
+    def send_large(self, data: bytes | memoryview) -> None:
+        """Send a part of an answer from where it lies."""
+
+    def write_soon(self, data: bytes) -> int:
+        """Send a part of an answer; what the socket does not take at once is copied."""

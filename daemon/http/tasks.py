@@ -21,7 +21,7 @@ from daemon.http.values import INTERNAL_ERROR, HttpError
 LOG = logging.getLogger("modeldrop.http")
 
 PACKET_BYTES = 64 << 10
-"""An answer shorter than this is sent as one piece: half the calls, half the packets."""
+"""An answer up to here is sent as one piece: half the calls, half the packets. A longer one, from where it lies."""
 _BODILESS = ("1", "204", "304")
 """How the statuses begin of answers that have no body."""
 
@@ -102,6 +102,8 @@ class Answer(Task):
     def write(self, data: bytes) -> None:
         if self.request.command == "HEAD":
             super().write(b"")
+        elif len(data) > PACKET_BYTES and self._is_to_come(data):
+            self._write_large(data)
         elif self.wrote_header or not data:
             super().write(data)
         elif len(data) == self.content_length and len(data) <= PACKET_BYTES and self.complete and self.has_body:
@@ -111,6 +113,17 @@ class Answer(Task):
             self.channel.send_whole(header + data)
         else:
             super().write(data)
+
+    def _is_to_come(self, data: bytes) -> bool:
+        """Whether ``data`` is, as it lies, a part of an answer of known length."""
+        return self.complete and self.has_body and len(data) <= (self.content_length or 0) - self.content_bytes_written
+
+    def _write_large(self, data: bytes) -> None:
+        if not self.wrote_header:
+            self.channel.write_soon(self.build_response_header())
+            self.wrote_header = True
+        self.content_bytes_written += len(data)
+        self.channel.send_large(data)
 
     def finish(self) -> None:
         if self.request.command != "HEAD":

@@ -52,7 +52,8 @@ def finish(begun: Begun) -> Answer:
     """Take all that the application gives; raises what it raises."""
     pieces = begun.pieces
     try:
-        body = pieces[0] if isinstance(pieces, list | tuple) and len(pieces) == 1 else b"".join(pieces)
+        is_one = isinstance(pieces, list | tuple) and len(pieces) == 1 and isinstance(pieces[0], bytes)
+        body = pieces[0] if is_one else b"".join(pieces)  # type: ignore[index]
     finally:
         close = getattr(pieces, "close", None)
         if close is not None:

@@ -1,0 +1,123 @@
+"""Large parts of answers are sent from where they lie, however slowly they are read."""
+
+import gc
+import socket
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from daemon.http.held import Held, Room
+from daemon.http.tasks import PACKET_BYTES
+from daemon.server import Limits, Server
+from tests.serving_rig import WAIT_SECONDS, Client, Serve
+
+PIECES = [b"head", *(bytes([number]) * (1 << 20) for number in range(1, 9)), b"tail"]
+WHOLE = b"".join(PIECES)
+
+
+def views(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[Any]:
+    start_response("200 OK", [("Content-Length", str(len(WHOLE)))])
+    return [memoryview(piece) for piece in PIECES]
+
+
+def test_views_arrive_as_they_are_one_answer_after_the_other(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path, app=views) as running, running.client() as client:
+        for _ in range(3):
+            assert client.get().body == WHOLE
+
+
+def lazy(url: str) -> Client:
+    """A client that takes little at once."""
+    client = Client(url)
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)
+    return client
+
+
+def room_of(server: Any) -> Room:
+    assert isinstance(server, Server)
+    room = server._front.room
+    assert isinstance(room, Room)
+    return room
+
+
+def test_slow_reader_gets_all_and_holds_no_thread(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path, app=views, limits=Limits(threads=1)) as running:
+        with ExitStack() as stack:
+            clients = [stack.enter_context(lazy(running.url)) for _ in range(3)]  # of whom each is owed 8 MB
+            for client in clients:
+                client.send(b"GET / HTTP/1.1\r\n\r\n")
+            with running.client() as keen:
+                assert keen.get().body == WHOLE
+            assert clients[0].reply().body == WHOLE
+
+
+@pytest.mark.parametrize("serve", ["waitress"], indirect=True)
+def test_room_of_a_client_that_goes_is_given_back(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path, app=views) as running:
+        room = room_of(running.server)
+        free = room.free_bytes
+        with lazy(running.url) as gone:
+            gone.send(b"GET / HTTP/1.1\r\n\r\n")
+            until(lambda: room.free_bytes < free)
+        with running.client() as keen:
+            assert keen.get().body == WHOLE
+        until(lambda: room.free_bytes == free)
+
+
+@pytest.mark.parametrize("serve", ["waitress"], indirect=True)
+def test_what_there_is_no_room_for_goes_to_the_disk_and_arrives(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(tmp_path, app=views) as running:
+        room = room_of(running.server)
+        monkeypatch.setattr(room, "_free_bytes", 7 << 20)  # two of the pieces
+        with running.client() as client:
+            assert client.get().body == WHOLE
+            until(lambda: room.free_bytes == 7 << 20)
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for the loop, which owes nobody a word."""
+    end = time.monotonic() + WAIT_SECONDS
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_held_bytes_are_those_that_were_given() -> None:
+    array = np.arange(100_000, dtype=np.uint8)
+    held = Room().hold(array.data)
+    assert held is not None
+    assert np.shares_memory(np.frombuffer(held.get(10), np.uint8), array)
+    held.skip(99_990)
+    assert (len(held), bytes(held.get())) == (10, bytes(array[-10:].tolist()))
+
+
+def test_closed_one_lets_go_once() -> None:
+    room = Room(300_000)
+    array = np.zeros(200_000, np.uint8)
+    gone = weakref.ref(array)
+    held = room.hold(array.data)
+    assert held is not None
+    assert room.hold(array.data) is None, "there is no room for two"
+    del array
+    held.close()
+    held.close()
+    gc.collect()
+    assert (room.free_bytes, len(held), gone()) == (300_000, 0, None)
+
+
+def test_small_pieces_are_not_held(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def small(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", str(2 * PACKET_BYTES))])
+        return [bytes(PACKET_BYTES)] * 2
+
+    monkeypatch.setattr(Held, "__init__", None)
+    with serve(tmp_path, app=small) as running, running.client() as client:
+        assert client.get().body == bytes(2 * PACKET_BYTES)
