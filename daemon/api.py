@@ -28,6 +28,7 @@ from daemon.web.open_inference.logging_view import logging_routes
 from daemon.web.open_inference.models import model_routes
 from daemon.web.open_inference.repository import repository_routes
 from daemon.web.open_inference.server import server_routes
+from daemon.web.open_inference.statistics import statistics_routes
 from daemon.web.predict_view import predict_routes
 from daemon.web.predicting import Predictor
 from daemon.web.reading import Seats, read_routes
@@ -113,6 +114,7 @@ def build_app(
     app.register_blueprint(ping_routes(catalogue.serves, default_model=default_model, version=__version__))
     app.register_blueprint(document_routes(app, tokens))
     app.register_blueprint(server_routes(faults))
+    app.register_blueprint(statistics_routes(catalogue, predictor.counting))
     app.register_blueprint(logging_routes(log_file=log_file))
     app.register_blueprint(repository_routes(catalogue, deployer, max_upload_bytes=limits.max_upload_bytes))
     app.register_blueprint(model_routes(catalogue, most_batched=most_batched))

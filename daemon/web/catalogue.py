@@ -74,6 +74,10 @@ class Catalogue:
             raise NotServing(name)
         return loaded
 
+    def all_loaded(self) -> list[Release]:
+        """The same of every model of which one serves, by name."""
+        return [release for name in sorted(self._holder.releases()) for release in self._holder.loaded(name)]
+
     def release(self, name: str, version: int | None = None) -> Release:
         """As ``of_version`` of those that are ``loaded``."""
         return of_version(self.loaded(name), version)

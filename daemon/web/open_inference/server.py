@@ -19,6 +19,7 @@ EXTENSIONS = (
     "parameters",
     "model_repository",
     "model_configuration",
+    "statistics",
     "logging",
 )
 """Those of Triton's extensions that are there, by the names that it gives them."""

@@ -112,6 +112,49 @@ CONFIG: Operation = {
     ),
 }
 
+_DURATION = _object({"count": {"type": "integer", "minimum": 0}, "ns": {"type": "integer", "minimum": 0}})
+_COMPUTE = ("compute_input", "compute_infer", "compute_output")
+_STAGES = ("success", "fail", "queue", *_COMPUTE, "cache_hit", "cache_miss")
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_STATISTIC = _object(
+    {
+        "name": _TEXT,
+        "version": _TEXT,
+        "last_inference": {**_COUNT, "description": "milliseconds since the epoch; 0 for never"},
+        "inference_count": {**_COUNT, "description": "rows"},
+        "execution_count": {**_COUNT, "description": "runs, of one request or several together"},
+        "inference_stats": _object(dict.fromkeys(_STAGES, _DURATION)),
+        "response_stats": {"type": "object"},
+        "batch_stats": _list(_object({"batch_size": {"type": "integer"}, **dict.fromkeys(_COMPUTE, _DURATION)})),
+        "memory_usage": {"type": "array"},
+    }
+)
+_NO_TIME = {"count": 0, "ns": 0}
+STATISTICS: Operation = {
+    "tags": ["v2"],
+    "summary": "How often what is loaded was run, and how long that took",
+    "description": "Of every version that is loaded, since it was; requests in every dialect count. Times are in "
+    "nanoseconds: the run that several requests have together is one execution, and its time counts for each.",
+    "responses": answers(
+        _object({"model_stats": _list(_STATISTIC)}),
+        {
+            "model_stats": [
+                {
+                    "name": "default",
+                    "version": "1",
+                    "last_inference": 0,
+                    "inference_count": 0,
+                    "execution_count": 0,
+                    "inference_stats": dict.fromkeys(_STAGES, _NO_TIME),
+                    "response_stats": {},
+                    "batch_stats": [],
+                    "memory_usage": [],
+                }
+            ]
+        },
+    ),
+}
+
 _STATES: Schema = {"enum": ["READY", "LOADING", "UNAVAILABLE"]}
 INDEX: Operation = {
     "tags": ["v2"],
