@@ -133,6 +133,22 @@ def test_body_over_the_limits_is_refused_before_it_is_read(shared: Rig) -> None:
     assert (load.status, index.status) == (413, 413)
 
 
+def test_statistics_are_of_a_model_a_version_or_all(
+    shared: Rig, client: InferenceServerClient, model: str, tmp_path: Path
+) -> None:
+    for value, requests in ((7.0, 3), (8.0, 2)):
+        client.load_model(model, config="{}", files={"file:1/m.onnx": content_of(tmp_path, value)})
+        for _ in range(requests):
+            assert shared.predict(model=model).status == 200
+    shared.post(f"/models/{model}/predict", {"inputs": [[1.0]]})
+    every, last = client.get_inference_statistics(), client.get_inference_statistics(model, "2")
+    own = client.get_inference_statistics(model)["model_stats"]
+    assert [(row["version"], row["inference_count"]) for row in own] == [("1", 3), ("2", 2)]
+    assert last["model_stats"] == own[1:]
+    assert [row for row in every["model_stats"] if row["name"] == model] == own
+    assert [last["model_stats"][0]["inference_stats"][name]["count"] for name in ("success", "fail")] == [2, 1]
+
+
 def test_log_settings_are_seen_and_changed(shared: Rig, client: InferenceServerClient) -> None:
     assert client.get_log_settings()["log_verbose_level"] == 0
     assert client.update_log_settings({"log_verbose_level": 1})["log_verbose_level"] == 1
