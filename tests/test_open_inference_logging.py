@@ -67,29 +67,3 @@ def test_change_holds_for_the_log_and_is_told_in_it(rig: WebRig, caplog: pytest.
 def test_nothing_changes_where_nothing_is_to(rig: WebRig, body: object, caplog: pytest.LogCaptureFixture) -> None:
     assert rig.post(PATH, body).get_json() == rig.get(PATH).get_json()
     assert caplog.messages == []
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"x",
-        [],
-        {"log_level": "info"},
-        {"log_info": None},
-        {"log_info": 1},
-        {"log_info": "true"},
-        {"log_verbose_level": -1},
-        {"log_verbose_level": True},
-        {"log_verbose_level": 1.0},
-        {"log_verbose_level": 1, "log_info": False},
-        {"log_warning": False},
-        {"log_error": False},
-        {"log_file": "/etc/passwd"},
-        {"log_format": "ISO8601"},
-    ],
-)
-def test_what_no_level_is_is_refused_and_changes_nothing(rig: WebRig, body: object) -> None:
-    answer = rig.post(PATH, body)
-    assert answer.status_code == 400
-    assert isinstance(answer.get_json()["error"], str)
-    assert logging.getLogger().level == logging.INFO

@@ -83,21 +83,6 @@ def test_release_that_stands_by_is_told_beside_the_one_that_serves(rig: WebRig) 
     assert json_of(rig.get("/v2/models/default/config"))["input"][0]["data_type"] == "TYPE_INT64"
 
 
-@pytest.mark.parametrize("what", ["", "/ready", "/config"])
-@pytest.mark.parametrize("version", ["7", "0", "x", "-1", "1.0", "²", "9" * 5000, "%0A1"])
-def test_version_that_is_not_loaded_is_404(rig: WebRig, version: str, what: str) -> None:
-    rig.update(1)
-    answer = rig.get(f"/v2/models/default/versions/{version}{what}")
-    assert (answer.status_code, answer.get_json()["code"]) == (404, "not_found")
-    assert "version" in answer.get_json()["error"]
-
-
-@pytest.mark.parametrize("what", ["", "/ready", "/config", "/versions/1", "/versions/1/ready", "/versions/1/config"])
-def test_model_that_never_was_is_404(rig: WebRig, what: str) -> None:
-    answer = rig.get(f"/v2/models/nothing{what}")
-    assert (answer.status_code, answer.get_json()["code"]) == (404, "unknown_model")
-
-
 @pytest.mark.parametrize("what", ["", "/config", "/versions/1", "/versions/1/config"])
 def test_model_that_does_not_serve_is_503(rig: WebRig, what: str) -> None:
     rig.update(1)
@@ -106,32 +91,6 @@ def test_model_that_does_not_serve_is_503(rig: WebRig, what: str) -> None:
     assert (answer.status_code, answer.get_json()["code"]) == (503, "no_model")
     answer = rig.get("/v2/models/default/ready")
     assert (answer.status_code, answer.get_json()) == (503, {"name": "default", "ready": False})
-
-
-@pytest.mark.parametrize("path", ["/v2/health/ready", "/v2/models/default", "/v2/models/default/config", "/v2"])
-def test_other_methods_are_405(rig: WebRig, path: str) -> None:
-    rig.update(1)
-    answer = rig.post(path)
-    assert (answer.status_code, answer.get_json()["code"]) == (405, "method_not_allowed")
-    assert "GET" in answer.headers["Allow"]
-    assert rig.ask("HEAD", path).status_code == 200
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/v2/trace/setting",
-        "/v2/models/default/trace/setting",
-        "/v2/systemsharedmemory/status",
-        "/v2/systemsharedmemory/region/r/status",
-        "/v2/cudasharedmemory/status",
-        "/v2/models/default/generate",
-    ],
-)
-def test_extension_that_is_not_there_is_404(rig: WebRig, path: str) -> None:
-    rig.update(1)
-    answer = rig.get(path)
-    assert (answer.status_code, answer.get_json()["code"]) == (404, "not_found")
 
 
 def test_maps_are_rows_of_numbers(rig: WebRig) -> None:

@@ -390,6 +390,29 @@ def test_ingest_streams_stops_beyond_the_limit_and_leaves_nothing(store: Store) 
     assert on_its_way(store) == []
 
 
+def test_ingest_streams_gives_external_data_the_identity_that_a_copy_gives(store: Store, tmp_path: Path) -> None:
+    parts = {"z.data": b"last", "": LARGE, "a.data": b"first"}
+    candidate = store.ingest_streams(
+        {name: io.BytesIO(each) for name, each in parts.items()}, ".onnx", limit_bytes=1 << 30
+    )
+    assert candidate.sha256 == sha256(LARGE + b"first" + b"last").hexdigest()
+    assert candidate.file_sha256 == sha256(LARGE).hexdigest()
+    assert candidate.size_bytes == len(LARGE) + 9
+    assert {path.name: path.read_bytes() for path in candidate.path.parent.iterdir()} == {
+        "__model__.onnx": LARGE,
+        "a.data": b"first",
+        "z.data": b"last",
+    }
+    assert store.verify(candidate.sha256) == candidate
+
+
+def test_ingest_streams_counts_all_streams_together(store: Store) -> None:
+    streams = {"": io.BytesIO(bytes(600)), "data": io.BytesIO(bytes(600))}
+    with pytest.raises(TooLarge, match="1000 bytes"):
+        store.ingest_streams(streams, ".onnx", limit_bytes=1000)
+    assert on_its_way(store) == []
+
+
 def test_ingest_streams_leaves_nothing_when_the_sender_breaks_off(store: Store) -> None:
     class Broken(Trickle):
         def read(self, size: int = -1, /) -> bytes:

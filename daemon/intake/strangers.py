@@ -23,4 +23,4 @@ def refuse_strangers(model_file: Path, locations: Iterable[str]) -> None:
     named = {str(PurePosixPath(reference.location)) for reference in outline.references}
     strangers = sorted(set(locations) - named)
     if outline.state is OutlineState.WHOLE and strangers:
-        raise Rejected("structure", f"{shown(strangers[0])!r} came with it, which it does not name as external data")
+        raise Rejected("structure", f"'{shown(strangers[0])}' came with it, which it does not name as external data")
