@@ -1,4 +1,4 @@
-"""Columns of cells, as tables have them, to arrays: all cells at once, and one by one only to find the wrong one.
+"""Columns of cells, as tables have them, to arrays: all cells at once, and one by one only to find a wrong one.
 
 Pure functions, any thread. Cells are JSON values or, as CSV has them, texts. Where pandas stands for what users expect,
 the rules are its own: no value is NaN among floats, and 3.0 does for a whole number, as a column that once had a gap
@@ -43,7 +43,7 @@ _NUMBER = re.compile(r"\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*", re.
 
 
 def from_values(cells: Cells, dtype: Dtype, place: Place) -> Array:
-    """JSON values as an array of ``dtype`` and shape ``[len(cells)]``; raises InvalidInput with the wrong cell's place.
+    """JSON values as an array of ``dtype`` and shape ``[len(cells)]``; raises InvalidInput with a wrong cell's place.
 
     null is NaN among floats and refused elsewhere; whole floats do for whole numbers, 0 and 1 for booleans.
     """
@@ -73,7 +73,7 @@ def from_texts(cells: Sequence[str], dtype: Dtype, place: Place) -> Array:
 
 def is_value(text: str, dtype: Dtype) -> bool:
     """Whether ``text`` could stand in a column of ``dtype``, by its form alone."""
-    if dtype.kind == "string" or text in MISSING:
+    if dtype.kind == "string" or _is_missing(text):
         return True
     if dtype.kind == "bool":
         return text.strip().lower() in _BOOLS
@@ -125,10 +125,10 @@ def _floats(cells: Sequence[str], place: Place) -> list[float]:
             return list(map(float, cells))
     except ValueError:
         pass
-    odd = next((at for at, one in enumerate(cells) if one.strip() not in MISSING and not _NUMBER.fullmatch(one)), None)
+    odd = next((at for at, one in enumerate(cells) if not (_is_missing(one) or _NUMBER.fullmatch(one))), None)
     if odd is not None:
         raise _unfit(cells, odd, _EXPECTED["float"], place)
-    return [math.nan if cell.strip() in MISSING else float(cell) for cell in cells]
+    return [math.nan if _is_missing(cell) else float(cell) for cell in cells]
 
 
 def _ints(cells: Sequence[str], place: Place) -> list[int]:
@@ -137,14 +137,13 @@ def _ints(cells: Sequence[str], place: Place) -> list[int]:
             return list(map(int, cells))
     except ValueError:
         pass
-    odd = next((at for at, one in enumerate(cells) if not _NUMBER.fullmatch(one)), None)
-    if odd is not None:
-        raise _unfit(cells, odd, _EXPECTED["int"], place)
     return _whole([_number(cell) for cell in cells], cells, place)
 
 
 def _number(text: str) -> int | float:
-    """A whole number with all its digits, where it is written as one."""
+    """A whole number with all its digits, where it is written as one; NaN for what is no number."""
+    if not _NUMBER.fullmatch(text):
+        return math.nan
     try:
         return int(text)
     except ValueError:
@@ -156,6 +155,11 @@ def _bools(cells: Sequence[str], place: Place) -> list[bool]:
     if None in values:
         raise _unfit(cells, values.index(None), _EXPECTED["bool"], place)
     return [bool(value) for value in values]
+
+
+def _is_missing(text: str) -> bool:
+    stripped = text.strip()
+    return stripped in MISSING or stripped.lstrip("+-").lower() == "nan"
 
 
 def _is_plain(cells: Sequence[str]) -> bool:

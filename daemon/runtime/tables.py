@@ -5,7 +5,7 @@ all of them. Which way a model goes is found once, from its signature.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -25,32 +25,51 @@ MOST_NAMES = 20
 class Table:
     """Cells by column, each column with ``rows`` of them; ``names`` is None where nobody named them.
 
-    ``read`` makes arrays of cells: they are JSON values or texts. ``note`` says of the first row what else there is to
-    know where a cell of it is wrong.
+    It may be a piece of a longer one, ``begin`` rows from its first. ``read`` makes arrays of cells: they are JSON
+    values or texts. ``note`` says of the very first row what else there is to know where a cell of it is wrong.
     """
 
     names: Sequence[str] | None
     columns: Sequence[Cells]
     rows: int
     read: ReadCells
+    begin: int = 0
     note: str = ""
 
     def place(self, index: int, column: int) -> str:
-        """Where a cell stands; rows count from 1, without a header."""
+        """Where a cell stands; rows count from 1, without a row of names."""
+        index += self.begin
         name = repr(self.names[column])[:100] if self.names is not None else str(column + 1)
         note = f" ({self.note})" if self.note and index == 0 else ""
         return f"row {index + 1}{note}, column {name}"
 
 
-FitTable = Callable[[Table], dict[str, Array]]
+FitTable = Callable[[Iterable[Table]], dict[str, Array]]
+_FitPiece = Callable[[Table], dict[str, Array]]
 
 
 def fitter_of(signature: Signature) -> FitTable:
-    """A function that gives the arrays by input which a table has for ``signature``.
+    """A function that gives the arrays by input which a table, in one piece or several, has for ``signature``.
 
     It raises InvalidInput for columns that are missing, unknown or named twice, for too many and too few of them, and
-    for the first cell that does not fit.
+    for a cell that does not fit.
     """
+    specs = {spec.name: spec for spec in signature.inputs}
+    fit_piece = _piece_fitter(signature)
+
+    def fitted(pieces: Iterable[Table]) -> dict[str, Array]:
+        parts = [fit_piece(piece) for piece in pieces]
+        arrays = (
+            parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        )
+        for name, array in arrays.items():
+            check_shape(array.shape, specs[name])
+        return arrays
+
+    return fitted
+
+
+def _piece_fitter(signature: Signature) -> _FitPiece:
     by_name = _named_fitter(signature)
     if (only := _one_for_all(signature)) is None:
         return by_name
@@ -97,7 +116,7 @@ def _is_column(spec: TensorSpec) -> bool:
     return spec.shape is None or all(not isinstance(dim, int) or dim == 1 for dim in spec.shape[1:])
 
 
-def _named_fitter(signature: Signature) -> FitTable:
+def _named_fitter(signature: Signature) -> _FitPiece:
     specs = {spec.name: spec for spec in signature.inputs}
     order = list(specs)
     required = [spec.name for spec in signature.inputs if not spec.optional]
@@ -141,9 +160,7 @@ def _column(table: Table, index: int, spec: TensorSpec) -> Array:
         )
     rank = 2 if spec.shape is None else len(spec.shape)
     array = table.read(cells, DTYPES[spec.dtype], lambda row: table.place(row, index))
-    array = array.reshape((table.rows, *(1,) * (rank - 1)))
-    check_shape(array.shape, spec)
-    return array
+    return array.reshape((table.rows, *(1,) * (rank - 1)))
 
 
 def _matrix(table: Table, spec: TensorSpec) -> Array:
@@ -161,9 +178,7 @@ def _matrix(table: Table, spec: TensorSpec) -> Array:
         return table.place(row, column)
 
     flat = table.read(cells, DTYPES[spec.dtype], place)
-    array = np.ascontiguousarray(flat.reshape(len(table.columns), table.rows).T).reshape((table.rows, *inner))
-    check_shape(array.shape, spec)
-    return array
+    return np.ascontiguousarray(flat.reshape(len(table.columns), table.rows).T).reshape((table.rows, *inner))
 
 
 def _inner_shape(spec: TensorSpec, columns: int) -> tuple[int, ...] | None:

@@ -7,7 +7,8 @@ without a name is left out.
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, cast
 
 import numpy as np
@@ -20,23 +21,41 @@ from daemon.runtime.tables import Table
 from daemon.web.answers import dumps
 
 CSV = "text/csv"
+PIECE_CELLS = 200_000
+"""So many cells are read at a time: each weighs some fifty bytes until it is a number."""
 
 
-def read_csv(body: bytes, is_header: Callable[[Sequence[str]], bool]) -> Table:
-    """The table that ``body`` holds; the first row names the columns where ``is_header`` says so of it.
+def read_csv(body: bytes, is_header: Callable[[Sequence[str]], bool]) -> Iterator[Table]:
+    """The table that ``body`` holds, in pieces, so that few of its cells are Python's strings at a time.
 
-    Raises BadRequest for what is no CSV or no UTF-8, and InvalidInput where rows differ in length or there is none.
+    The first row names the columns where ``is_header`` says so of it. Raises BadRequest for what is no CSV or no UTF-8,
+    and InvalidInput where rows differ in length or there is none.
     """
-    rows = _rows(_text(body))
-    if not rows:
+    rows = _rows(body)
+    first = next(rows, None)
+    if first is None:
         raise InvalidInput("the body has no rows: expected CSV with one row of values at least, or with a row of names")
-    if not is_header(rows[0]):
-        columns = _by_column(rows, len(rows[0]), "the first")
-        return Table(names=None, columns=columns, rows=len(rows), read=from_texts, note="read as values, not as names")
-    names = [name.strip() for name in rows[0]]
-    columns = _by_column(rows[1:], len(names), "the row of names")
-    begin = 1 if not names[0] and len(names) > 1 else 0
-    return Table(names=names[begin:], columns=columns[begin:], rows=len(rows) - 1, read=from_texts)
+    width = len(first)
+    most = max(1, PIECE_CELLS // width)
+    if not is_header(first):
+        piece, names, begin, like = [first, *islice(rows, most - 1)], None, 0, "the first"
+    else:
+        names = [name.strip() for name in first]
+        piece, begin, like = list(islice(rows, most)), 1 if not names[0] and width > 1 else 0, "the row of names"
+    done = 0
+    while True:
+        yield Table(
+            names=None if names is None else names[begin:],
+            columns=_by_column(piece, width, like, done)[begin:],
+            rows=len(piece),
+            read=from_texts,
+            begin=done,
+            note="read as values, not as names" if names is None else "",
+        )
+        done += len(piece)
+        piece = list(islice(rows, most))
+        if not piece:
+            return
 
 
 def write_csv(outputs: Sequence[Output], signature: Signature, *, header: bool = False) -> bytes:
@@ -64,34 +83,30 @@ def write_csv(outputs: Sequence[Output], signature: Signature, *, header: bool =
     return lines.getvalue().encode()
 
 
-def _text(body: bytes) -> str:
+def _rows(body: bytes) -> Iterator[list[str]]:
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline=""), strict=True)
     try:
-        return body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"the body is not UTF-8: byte {error.start} is {body[error.start]:#04x}") from None
-
-
-def _rows(text: str) -> list[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        return [row for row in reader if row]
+        yield from filter(None, reader)
     except csv.Error as error:
         raise BadRequest(f"the body is no CSV, at line {reader.line_num}: {error}") from None
+    except UnicodeDecodeError as error:
+        found = f"{error.object[error.start]:#04x}"
+        raise BadRequest(f"the body is not UTF-8: it has a byte {found}, after line {reader.line_num}") from None
 
 
-def _by_column(rows: list[list[str]], width: int, like: str) -> Sequence[Sequence[str]]:
+def _by_column(rows: list[list[str]], width: int, like: str, done: int) -> Sequence[Sequence[str]]:
     if set(map(len, rows)) - {width}:
-        number, odd = next((number, row) for number, row in enumerate(rows, 1) if len(row) != width)
+        number, odd = next((number, row) for number, row in enumerate(rows, done + 1) if len(row) != width)
         raise InvalidInput(f"expected {width} cells in row {number}, as in {like}, found {len(odd)}")
     return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
 def _columns(output: Output, spec: TensorSpec) -> tuple[int, Mapping[str, Sequence[str]]]:
     """How many rows an output has, and its columns by name as texts."""
-    if isinstance(output, np.ndarray):
-        rows = len(output) if output.ndim else 1
-        width = math.prod(output.shape[1:])
-        texts = _texts(output.reshape(-1))
+    if isinstance(output, np.ndarray | np.generic):
+        array = np.atleast_1d(np.asarray(output))
+        rows, width = len(array), math.prod(array.shape[1:])
+        texts = _texts(array.reshape(-1))
         if width == 1:
             return rows, {spec.name: texts}
         return rows, {f"{spec.name}_{index}": texts[index::width] for index in range(width)}

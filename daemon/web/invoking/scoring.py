@@ -51,9 +51,9 @@ def json_reader_of(signature: Signature) -> Callable[[bytes], Scored]:
             return read_tensors(value, "the body"), Manner.BARE
         form = _form_of(value)
         if form == "dataframe_split":
-            return fit(split_table(value[form])), Manner.ROWS
+            return fit([split_table(value[form])]), Manner.ROWS
         if form == "dataframe_records":
-            return fit(records_table(value[form], form)), Manner.ROWS
+            return fit([records_table(value[form], form)]), Manner.ROWS
         return read_tensors(value[form], form), Manner.TENSORS
 
     return read
@@ -82,12 +82,12 @@ def _tensor_reader_of(signature: Signature) -> Callable[[Any, str], Mapping[str,
     def read(value: Any, key: str) -> Mapping[str, Array]:
         if type(value) is list and value and type(value[0]) is dict:
             if _is_flat(value[0]) and (has_columns or not names.issuperset(value[0])):
-                return fit(records_table(value, key))
+                return fit([records_table(value, key)])
             return decode(_stacked(value, key))
         if has_columns and type(value) is list:
-            return fit(split_table({"data": value}, key))
+            return fit([split_table({"data": value}, key)])
         if has_columns and type(value) is dict and value and all(map(_is_plain_list, value.values())):
-            return fit(columns_table(value, key))
+            return fit([columns_table(value, key)])
         return decode(value)
 
     return read
