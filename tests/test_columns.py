@@ -78,7 +78,7 @@ def test_text_stays_what_it_is(cells: list[str]) -> None:
 def test_text_is_a_number_as_it_is_everywhere_whatever_is_beside_it(text: str, beside: str) -> None:
     """Python's own readings of ``1_0``, of other scripts' digits and of ``inf`` are none."""
     is_number = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text.strip(" "), re.ASCII) is not None
-    is_missing = text.strip(" ") in MISSING or text.strip(" +-").lower() == "nan"
+    is_missing = text.strip(" ") in MISSING or re.fullmatch(r"[+-]?nan", text.strip(" "), re.IGNORECASE) is not None
     try:
         found = from_texts([beside, text], DTYPES["float64"], PLACE)[1]
     except InvalidInput:

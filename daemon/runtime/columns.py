@@ -39,6 +39,7 @@ _EXPECTED: dict[Kind, str] = {
     "string": "a string",
 }
 _BOOLS = {"true": True, "false": False, "1": True, "0": False}
+_NAN = re.compile("[+-]?nan", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
 
 
@@ -159,7 +160,7 @@ def _bools(cells: Sequence[str], place: Place) -> list[bool]:
 
 def _is_missing(text: str) -> bool:
     stripped = text.strip()
-    return stripped in MISSING or stripped.lstrip("+-").lower() == "nan"
+    return stripped in MISSING or _NAN.fullmatch(stripped) is not None
 
 
 def _is_plain(cells: Sequence[str]) -> bool:
