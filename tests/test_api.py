@@ -105,7 +105,7 @@ def test_body_is_read_as_json_whatever_it_is_called(rig: WebRig, content_type: s
 
 
 @pytest.mark.parametrize(
-    "content_type", ["multipart/form-data; boundary=x", "image/png", "application/x-npy", "text/csv"]
+    "content_type", ["multipart/form-data; boundary=x", "image/png", "application/x-protobuf", "text/csv"]
 )
 def test_body_of_a_form_that_cannot_be_json_is_refused(rig: WebRig, content_type: str) -> None:
     rig.update(1)

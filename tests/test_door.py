@@ -3,6 +3,7 @@
 import gzip
 import zlib
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from werkzeug.test import Client, TestResponse
 
 from daemon.errors import AT_ONCE, HandOver, UnknownModel, UnknownVersion
 from daemon.lane.probation import ProbationTerms
-from daemon.runtime import CoreBudget
+from daemon.runtime import Array, CoreBudget
 from daemon.runtime.gears import GearedEngine
 from daemon.web.access import Tokens
 from daemon.web.asking import Target
@@ -66,7 +68,23 @@ ANYTHING = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=6), inner, max_size=2)),
     max_leaves=12,
 )
+
+
+def file_of(save: Any, *given: Any, **named: Any) -> bytes:
+    """What ``save`` writes."""
+    file = BytesIO()
+    save(file, *given, **named)
+    return file.getvalue()
+
+
+ARRAYS: st.SearchStrategy[Array] = hnp.arrays(
+    st.sampled_from([np.dtype(code) for code in ("<f4", "<i8", ">f8", "<U2")]),
+    st.sampled_from([(2, 10), (0, 10), (1, 9), (2,)]),
+)
 BODIES = st.one_of(
+    ARRAYS.map(lambda array: file_of(np.save, array)),
+    ARRAYS.map(lambda array: file_of(np.savez, input=array)),
+    st.tuples(ARRAYS, ARRAYS).map(lambda pair: file_of(np.savez_compressed, a=pair[0], b=pair[1])),
     ROWS.map(lambda rows: orjson.dumps({"inputs": rows})),
     ROWS.map(lambda rows: orjson.dumps({"inputs": {"input": rows}})),
     st.tuples(st.lists(NUMBERS, max_size=3), st.lists(NUMBERS, max_size=3)).map(
@@ -78,8 +96,12 @@ BODIES = st.one_of(
     st.just(b"x" * (LIMIT_BYTES + 1)),
 )
 TYPES = st.sampled_from(
-    ["", "application/json", "Application/JSON; charset=utf-8", "text/csv", "application/x-npy", "multipart/form-data",
-     "image/png", "nonsense"]
+    ["", "application/json", "Application/JSON; charset=utf-8", "text/csv", "multipart/form-data", "image/png",
+     "nonsense", "application/x-npy", "application/x-npy", "application/x-npz", "application/x-npz", "application/zip"]
+)  # fmt: skip
+ACCEPTS = st.sampled_from(
+    ["", "*/*", "application/json", "application/x-npy", "application/x-npz", "application/x-npy;q=0.1, */*;q=0.2",
+     "application/zip, application/json;q=0.9", "text/html", ";,"]
 )  # fmt: skip
 PATHS = st.sampled_from(
     ["/predict", "/predict/", "//predict", "/models/default/predict", "/models/other/predict", "/models/pair/predict",
@@ -89,11 +111,18 @@ PATHS = st.sampled_from(
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(body=BODIES, kind=TYPES, path=PATHS, method=st.sampled_from(["POST", "POST", "POST", "GET", "PUT", "HEAD"]))
+@given(
+    body=BODIES,
+    kind=TYPES,
+    accept=ACCEPTS,
+    path=PATHS,
+    method=st.sampled_from(["POST", "POST", "POST", "GET", "PUT", "HEAD"]),
+)
 def test_every_request_is_answered_the_same_at_the_door_and_behind_it(
-    rig: WebRig, body: bytes, kind: str, path: str, method: str
+    rig: WebRig, body: bytes, kind: str, accept: str, path: str, method: str
 ) -> None:
-    expect_the_same(both(rig, path, method=method, data=body, content_type=kind or None))
+    headers = {"Accept": accept} if accept else {}
+    expect_the_same(both(rig, path, method=method, data=body, content_type=kind or None, headers=headers))
 
 
 def test_prediction_is_answered_at_the_door_alone(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:

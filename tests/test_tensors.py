@@ -203,7 +203,7 @@ def test_list_alone_goes_to_the_only_input_when_it_is_optional() -> None:
 
 
 def test_list_alone_is_refused_when_there_are_several_inputs() -> None:
-    with pytest.raises(InvalidInput, match="expected an object of inputs by name, 'a', 'b', got a value without one"):
+    with pytest.raises(InvalidInput, match="expected inputs by name, 'a', 'b', got a value without one"):
         decode([1], signature(spec(name="a"), spec(name="b")))
 
 

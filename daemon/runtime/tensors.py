@@ -125,7 +125,7 @@ def _only_input(signature: Signature) -> str:
     required = [spec.name for spec in signature.inputs if not spec.optional]
     names = required or [spec.name for spec in signature.inputs]
     if len(names) != 1:
-        raise InvalidInput(f"expected an object of inputs by name, {_names(signature)}, got a value without one")
+        raise InvalidInput(f"expected inputs by name, {_names(signature)}, got a value without one")
     return names[0]
 
 

@@ -17,7 +17,7 @@ from daemon.web.asking import Piece
 from daemon.web.zips import packed_members, unpacked_members
 
 NPY = "application/x-npy"
-NPZ = frozenset({"application/x-npz", "application/zip"})
+NPZ = "application/x-npz"
 LONGEST_HEADER = 10_000
 """Bytes of a header, as many as NumPy itself takes."""
 MOST_ARRAYS = 1000

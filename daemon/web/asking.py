@@ -38,12 +38,14 @@ class Prediction:
 class Asked:
     """A request to run the release at ``target``; ``fields`` is the WSGI environment (PEP 3333).
 
-    Whoever reads it sets ``patience_seconds`` where the client says how long the run may take at most.
+    Whoever reads it sets ``patience_seconds`` where the client says how long the run may take at most. ``limit_bytes``
+    is what its body may have, unpacked, once that is read.
     """
 
     target: Target
     fields: Mapping[str, Any]
     patience_seconds: float | None = None
+    limit_bytes: int = 0
 
     @property
     def media_type(self) -> str:
@@ -66,6 +68,7 @@ class Asked:
 
         HandOver where it is packed and to be read ``at_once``: how long that takes cannot be told before.
         """
+        self.limit_bytes = limit_bytes
         stated = self.fields.get("CONTENT_LENGTH") or ""
         length = int(stated) if stated.isdecimal() else None
         if length is not None and length > limit_bytes:

@@ -1,4 +1,7 @@
-"""The daemon's own language: ``{"inputs": …}`` in, ``{"output": …}`` out. Entered by request threads."""
+"""The daemon's own language: ``{"inputs": …}`` in and ``{"output": …}`` out, or NumPy's files.
+
+Entered by request threads.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -6,21 +9,28 @@ from daemon.errors import InvalidInput, UnsupportedMediaType
 from daemon.release import Release, Signature
 from daemon.runtime import Array, Output, decoder_of, encode, read_flat
 from daemon.web.answers import JSON, dumps, read_object, release_headers
+from daemon.web.array_files import NPY, NPZ
+from daemon.web.array_forms import FILE_SCHEMAS, FILES, chooser, file_reader
 from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell
-from daemon.web.describing import answers, json_body, schema
+from daemon.web.describing import RELEASE_HEADERS, media, schema
 
 LARGE_BYTES = 2 << 10
 """From here on a body is worth the shorter way that large ones have."""
 _NEVER_JSON = ("multipart/", "image/", "audio/", "video/")
-_OTHER_FORMS = frozenset({"application/x-npy", "application/x-npz", "text/csv", "application/x-protobuf"})
+_OTHER_FORMS = frozenset({*FILES, "text/csv", "application/x-protobuf"})
 
 
 def _reader_of(release: Release) -> Read:
     decode = body_decoder(release.signature)
-    tell = _teller_of(release)
+    read_file = file_reader(release.signature)
+    choose = chooser(release, _teller_of(release))
 
     def read(asked: Asked, body: bytes) -> tuple[Mapping[str, Array], Tell]:
-        refuse_other_forms(asked.media_type)
+        tell = choose(asked.header("ACCEPT"))
+        media_type = asked.media_type
+        if media_type in FILES:
+            return read_file(asked, body), tell
+        refuse_other_forms(media_type, expected="application/json, application/x-npy or application/x-npz")
         return decode(body), tell
 
     return read
@@ -43,10 +53,10 @@ def _teller_of(release: Release) -> Tell:
     return tell
 
 
-def refuse_other_forms(media_type: str) -> None:
+def refuse_other_forms(media_type: str, *, expected: str = JSON) -> None:
     """A body is read as JSON whatever its type, unless that names a form that JSON cannot be."""
     if media_type.startswith(_NEVER_JSON) or media_type in _OTHER_FORMS:
-        raise UnsupportedMediaType(f"found content type {media_type}, expected application/json")
+        raise UnsupportedMediaType(f"found content type {media_type}, expected {expected}")
 
 
 def inputs_of(body: bytes) -> object:
@@ -90,24 +100,41 @@ OPERATION = {
     "tags": ["predictions"],
     "summary": "Predict with the release that serves",
     "description": "`output` is the first output; `outputs` are all of them by name, where there are several.",
-    "requestBody": json_body(
-        {
-            "type": "object",
-            "required": ["inputs"],
-            "properties": {"inputs": {"anyOf": [schema("Value"), _BY_NAME]}},
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: media(
+                {
+                    "type": "object",
+                    "required": ["inputs"],
+                    "properties": {"inputs": {"anyOf": [schema("Value"), _BY_NAME]}},
+                },
+                examples={"the only input": {"inputs": [_ROW]}, "by name": {"inputs": {"input": [_ROW, _ROW]}}},
+            ),
+            NPY: {"schema": FILE_SCHEMAS[NPY]},
+            NPZ: {"schema": FILE_SCHEMAS[NPZ]},
         },
-        {"the only input": {"inputs": [_ROW]}, "by name": {"inputs": {"input": [_ROW, _ROW]}}},
-    ),
-    "responses": answers(
-        _ANSWER,
-        {
-            "output": [[-0.2857082, 0.1481001, 0.0694598, 0.0227364, -0.0683998]],
-            "model_path": "model_drop/deploy.onnx",
-            "model": "default",
-            "version": 1,
+    },
+    "responses": {
+        "200": {
+            "description": "What the release gave, as JSON unless `Accept` asks for a file",
+            "headers": RELEASE_HEADERS,
+            "content": {
+                JSON: media(
+                    _ANSWER,
+                    {
+                        "output": [[-0.2857082, 0.1481001, 0.0694598, 0.0227364, -0.0683998]],
+                        "model_path": "model_drop/deploy.onnx",
+                        "model": "default",
+                        "version": 1,
+                    },
+                ),
+                NPY: {"schema": FILE_SCHEMAS[NPY]},
+                NPZ: {"schema": FILE_SCHEMAS[NPZ]},
+            },
         },
-        release=True,
-    ),
+        "406": {"$ref": "#/components/responses/406"},
+    },
 }
 
 PLAIN = Dialect("modeldrop", ("/predict", "/models/<model>/predict"), _reader_of, OPERATION)

@@ -79,6 +79,17 @@ _REFUSALS: Mapping[int, tuple[str, str, tuple[tuple[str, str, Mapping[str, str]]
             ("not_found", "model 'default' has no version 99; the newest is 4", {}),
         ),
     ),
+    406: (
+        "The answer cannot be given in the form that `Accept` asks for",
+        "Error",
+        (
+            (
+                "not_acceptable",
+                "an output is no tensor, which NumPy's files cannot carry: ask for application/json",
+                {},
+            ),
+        ),
+    ),
     409: (
         "The change of signature would break the clients of what serves",
         "Rejection",
