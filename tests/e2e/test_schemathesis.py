@@ -44,7 +44,7 @@ def found(rig: Rig, *arguments: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=rig.working_directory,
-        env={**os.environ, "MODELDROP_TOKEN": TOKEN},
+        env={**os.environ, "MODELDROP_TOKEN": TOKEN, "PYTHONPATH": str(ROOT)},
         check=False,
         encoding="utf-8",
     )

@@ -9,6 +9,10 @@ _PARAMETERS = {
     "type": "object",
     "additionalProperties": {"type": ["string", "number", "boolean"]},
 }
+_ASKED = {
+    "type": ["object", "null"],
+    "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+}
 _NAME = {"type": "string"}
 _SHAPE = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 2**53}, "maxItems": 32}
 _DATATYPE = {"type": "string", "enum": list(DATATYPES.values())}
@@ -24,20 +28,20 @@ _INPUT = _object(
     name=_NAME,
     shape=_SHAPE,
     datatype=_DATATYPE,
-    parameters={**_PARAMETERS, "description": "`binary_data_size`: how many bytes behind the JSON are its elements."},
+    parameters={**_ASKED, "description": "`binary_data_size`: how many bytes behind the JSON are its elements."},
     data=_DATA,
 )
 _WANTED = _object(
     ["name"],
     name=_NAME,
-    parameters={**_PARAMETERS, "description": "`binary_data`: a boolean; `classification`: how many of the greatest."},
+    parameters={**_ASKED, "description": "`binary_data`: a boolean; `classification`: how many of the greatest."},
 )
 _REQUEST = _object(
     ["inputs"],
-    id={"type": "string"},
-    parameters={**_PARAMETERS, "description": "`binary_data_output`: a boolean; `timeout`: microseconds of the run."},
+    id={"type": ["string", "null"]},
+    parameters={**_ASKED, "description": "`binary_data_output`: a boolean; `timeout`: microseconds of the run."},
     inputs={"type": "array", "items": _INPUT},
-    outputs={"type": "array", "items": _WANTED},
+    outputs={"type": ["array", "null"], "items": _WANTED},
 )
 _OUTPUT = _object(
     ["name", "shape", "datatype"],
@@ -89,7 +93,7 @@ OPERATION: Mapping[str, Any] = {
         }
     ],
     "requestBody": {
-        "required": True,
+        "required": False,  # all of a raw one may be no bytes: a tensor without elements
         "content": {
             "application/json": {"schema": _REQUEST, "example": _JSON_REQUEST},
             "application/octet-stream": {"schema": _BINARY},

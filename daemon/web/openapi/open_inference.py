@@ -194,7 +194,7 @@ LOAD: Operation = {
             "properties": {
                 "parameters": {
                     "type": "object",
-                    "properties": {"config": {"type": "string", "contentMediaType": JSON}},
+                    "properties": {"config": {"type": ["string", "null"], "contentMediaType": JSON}},
                     "patternProperties": {
                         "^file:[0-9]{1,18}/[^/]+$": {"type": "string", "contentEncoding": "base64"},
                     },

@@ -11,15 +11,17 @@ OF_CLASS: Mapping[RouteClass, tuple[int, ...]] = {
     RouteClass.OPEN: (),
     RouteClass.PREDICT: (404, 504),
     RouteClass.READ: (),
-    RouteClass.ADMIN: (403, 404, 409, 422),
+    RouteClass.ADMIN: (403,),
 }
 OF_BODIES = (413, 415)
+OF_DEPLOYS = (404, 409, 422)
 OF_PLACES = (404,)
 
 
 def statuses(route: RouteClass, tokens: Tokens, *, body: bool, places: bool) -> list[int]:
     """With which statuses a request may be refused; ``body``: it may have one, ``places``: its path names something."""
     wanted = {*ALWAYS, *OF_CLASS[route], *(OF_BODIES if body else ()), *(OF_PLACES if places else ())}
+    wanted |= set(OF_DEPLOYS) if body and route is RouteClass.ADMIN else set()
     return sorted(wanted | (set() if is_open(route, tokens) else {401}))
 
 

@@ -19,6 +19,10 @@ def _object(properties: Mapping[str, Schema], *optional: str) -> Schema:
     return {"type": "object", "required": required, "properties": properties}
 
 
+def _types(*names: str) -> list[Schema]:
+    return [{"type": name} for name in names]
+
+
 _TENSOR = _object(
     {
         "name": _TEXT,
@@ -132,14 +136,15 @@ SCHEMAS: Mapping[str, Schema] = {
     "Tensor": _TENSOR,
     "Value": {
         "description": "a tensor as nested lists, row by row; a bare value is a scalar",
-        "type": ["number", "string", "boolean", "array"],
-        "items": schema("Value"),
+        "anyOf": [*_types("number", "string", "boolean"), {"type": "array", "items": schema("Value")}],
     },
     "Output": {
         "description": "a tensor as nested lists; NaN and infinities are null; sequences are lists, maps objects",
-        "type": ["number", "string", "boolean", "null", "array", "object"],
-        "items": schema("Output"),
-        "additionalProperties": schema("Output"),
+        "anyOf": [
+            *_types("number", "string", "boolean", "null"),
+            {"type": "array", "items": schema("Output")},
+            {"type": "object", "additionalProperties": schema("Output")},
+        ],
     },
     "Model": _MODEL,
     "Outcome": _OUTCOME,
