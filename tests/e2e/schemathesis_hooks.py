@@ -1,4 +1,4 @@
-"""What schemathesis cannot take from the document: bodies that are files, and a header that says the body is no JSON."""
+"""What schemathesis cannot take from the document: bodies that are files, and a header by which it is no JSON."""
 
 import io
 from typing import Any
