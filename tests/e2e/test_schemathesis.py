@@ -62,6 +62,6 @@ def test_schemathesis_finds_nothing(guarded: Rig) -> None:
 
 @pytest.mark.slow
 @pytest.mark.both_fronts
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_schemathesis_finds_nothing_in_many_more_requests(guarded: Rig, seed: int) -> None:
-    assert found(guarded, "--seed", str(seed), "--max-examples", "400") == ""
+    assert found(guarded, "--seed", str(seed), "--max-examples", "200") == ""
