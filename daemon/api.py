@@ -23,6 +23,7 @@ from daemon.web.document_view import document_routes
 from daemon.web.door import PredictDoor
 from daemon.web.health import health_routes
 from daemon.web.invoking.pinging import ping_routes
+from daemon.web.metrics import MetricsPage, metrics_routes
 from daemon.web.open_inference.loading import body_bytes as load_body_bytes
 from daemon.web.open_inference.logging_view import logging_routes
 from daemon.web.open_inference.models import model_routes
@@ -101,6 +102,7 @@ def build_app(
     most_batched: int,
     log_file: str,
     welcome: str,
+    metrics: MetricsPage,
 ) -> Flask:
     """The application, from its parts."""
     app = Flask("modeldrop", static_folder=None)
@@ -111,6 +113,7 @@ def build_app(
     )
     app.register_blueprint(read_routes(catalogue, journal, Seats(limits.waiting_clients)))
     app.register_blueprint(health_routes(faults, welcome=welcome))
+    app.register_blueprint(metrics_routes(metrics))
     app.register_blueprint(ping_routes(catalogue.serves, default_model=default_model, version=__version__))
     app.register_blueprint(document_routes(app, tokens))
     app.register_blueprint(server_routes(faults))
@@ -131,6 +134,11 @@ def build_app(
         failure=FAILURE,
     )
     return app
+
+
+def code_of(kind: type[BaseException]) -> str:
+    """The code that tells a client of an error of this class."""
+    return next((STATUS[each][1] for each in kind.__mro__ if each in STATUS), FAILURE["code"])
 
 
 def refusal_of(error: errors.ModeldropError) -> tuple[int, dict[str, object], dict[str, str]]:

@@ -23,6 +23,7 @@ the trials' warm parent, and what it forks for each trial.
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -30,7 +31,8 @@ from http import HTTPStatus
 from pathlib import Path
 from socket import socket
 
-from daemon.api import RequestLimits, build_app, refusal_of
+from daemon import __version__
+from daemon.api import RequestLimits, build_app, code_of, refusal_of
 from daemon.config import Settings
 from daemon.deployer import Deployer
 from daemon.errors import ConfigError, ModeldropError, StartupError
@@ -44,7 +46,7 @@ from daemon.log import log_event
 from daemon.native.installed import WANTED
 from daemon.native.installed import why_not as granian_missing
 from daemon.release import Event
-from daemon.runtime import check_providers
+from daemon.runtime import check_providers, runtime_versions
 from daemon.server import Admission, HttpError, Limits, Server, bind
 from daemon.spine import build_spine, engine_options
 from daemon.watcher import Watcher
@@ -56,6 +58,7 @@ from daemon.watching.view import DropDirectory, Patience
 from daemon.web.access import Head, Tokens, authorise
 from daemon.web.catalogue import Catalogue
 from daemon.web.door import PredictGrouping, is_quick
+from daemon.web.metrics import Happenings, MetricsPage, Sources, Watch, note_refusal
 from daemon.web.predicting import Predictor
 from daemon.web.readiness import Readiness
 from daemon.web.routes import is_slow
@@ -101,13 +104,14 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
     _make_folder(settings.place(settings.watch.drop_dir), "watch.drop_dir")
     _make_folder(state_dir / "spool", "state_dir")
     sockets = _listen(settings, undo)
-    journal = Journal(state_dir / "journal.sqlite3", log_event, keep_events=settings.history.events)
+    happenings = Happenings()
+    journal = Journal(state_dir / "journal.sqlite3", partial(_tell, happenings), keep_events=settings.history.events)
     undo.callback(journal.close)
     holder = ModelHolder()
     undo.callback(holder.close)
     spine = build_spine(settings, holder, journal, undo)
     deployer = spine.deployer
-    watcher, scanner = _watcher(settings, journal, deployer)
+    watcher, scanner = _watcher(settings, journal, deployer, happenings)
     readiness = Readiness(holder, journal, watcher.fault, default_model=settings.default_model)
     catalogue = Catalogue(
         holder,
@@ -141,6 +145,18 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
         most_batched=settings.most_batched,
         log_file=settings.log.file,
         welcome=settings.server.welcome,
+        metrics=MetricsPage(
+            Sources(
+                counting=predictor.counting,
+                holder=holder,
+                happenings=happenings,
+                load=lambda: server.load(),
+                faults=readiness.faults,
+                watch=partial(_watch, watcher),
+                code_of=code_of,
+                build=_build(settings),
+            )
+        ),
     )
     guard = partial(_guard, tokens, limits)
     quick = partial(is_quick, predictor)
@@ -154,6 +170,7 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
         state_dir / "spool",
         quick,
         PredictGrouping(predictor, wait_seconds=settings.batching.max_wait_ms / 1e3),
+        lambda method, path, error: note_refusal(predictor.counting, happenings, method, path, error.code),
     )
     undo.callback(server.close)
     return Daemon(
@@ -204,7 +221,26 @@ def _close_unowned(sockets: Sequence[socket]) -> None:
             close_socket(sock)
 
 
-def _watcher(settings: Settings, journal: Journal, deployer: Deployer) -> tuple[Watcher, Scanner]:
+def _tell(happenings: Happenings, event: Event) -> None:
+    """Everyone who hears of an event."""
+    happenings.note(event)
+    log_event(event)
+
+
+def _watch(watcher: Watcher) -> Watch:
+    looked = time.time() - watcher.since_scan_seconds()
+    return Watch(alive=watcher.fault() is None, armed=watcher.is_armed, looked=looked)
+
+
+def _build(settings: Settings) -> dict[str, str]:
+    """What runs, for metrics."""
+    onnxruntime = runtime_versions().library.rpartition(" ")[2]
+    return {"version": __version__, "onnxruntime_version": onnxruntime, "front": settings.server.front}
+
+
+def _watcher(
+    settings: Settings, journal: Journal, deployer: Deployer, happenings: Happenings
+) -> tuple[Watcher, Scanner]:
     drop_dir = settings.place(settings.watch.drop_dir)
     wake = threading.Event()
     alarm = Alarm(wake)
@@ -217,6 +253,7 @@ def _watcher(settings: Settings, journal: Journal, deployer: Deployer) -> tuple[
         read=reader.read,
         closed=alarm.bell.take_closed,
         wake=wake.set,
+        noticed=happenings.noticed,
     )
 
     def report(event: str, reason: str) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from daemon.deployer import Deployer
 from daemon.history import Journal
+from daemon.http.pool import Load
 from daemon.notify import notify
 from daemon.release import Release
 from daemon.watcher import Watcher
@@ -31,6 +32,9 @@ class HttpServer(Protocol):
 
     def begin_drain(self) -> None:
         """Have ``run`` take nothing new, answer what was begun and return. For any thread and for signal handlers."""
+
+    def load(self) -> Load:
+        """Return how busy the server is."""
 
     def close(self) -> None:
         """Close what is open, of a server that never ran too."""

@@ -17,7 +17,19 @@ from daemon.http.pools import Pools
 from daemon.http.sockets import affordable, bind
 from daemon.http.spool import Spool
 from daemon.http.terms import Terms
-from daemon.http.values import NO_GROUPS, Admission, Grouping, Guard, HttpError, IsQuick, IsSlow, Limits, never_quick
+from daemon.http.values import (
+    NO_GROUPS,
+    Admission,
+    Grouping,
+    Guard,
+    HttpError,
+    IsQuick,
+    IsSlow,
+    Limits,
+    OnRefusal,
+    ignore_refusal,
+    never_quick,
+)
 
 __all__ = ["Admission", "Guard", "HttpError", "IsSlow", "Limits", "Load", "Server", "bind"]
 
@@ -32,7 +44,7 @@ class Server:
     It owns the sockets from its construction on: ``run`` closes them at its end, ``close`` does for a server that never
     ran. ``guard`` is called by the loop thread and may not block. Bodies over ``limits.spool_bytes`` go to unlinked
     files in ``spool_dir``, which must exist. What ``is_quick`` says of, the loop answers itself; what ``grouping`` does
-    may be answered together.
+    may be answered together. ``on_refusal`` hears of what is answered here.
     """
 
     def __init__(
@@ -45,11 +57,12 @@ class Server:
         spool_dir: Path,
         is_quick: IsQuick = never_quick,
         grouping: Grouping = NO_GROUPS,
+        on_refusal: OnRefusal = ignore_refusal,
     ) -> None:
         self._limits = limits
         self._pools = Pools(limits, is_slow, is_quick, grouping)
         self._spool = Spool(spool_dir, limits.spool_bytes)
-        self._front = Front(app, Terms(limits, guard, self._spool), self._pools)
+        self._front = Front(app, Terms(limits, guard, self._spool, on_refusal=on_refusal), self._pools)
         self._listeners = [Listener(sock, self._front) for sock in sockets]
         self._drain_asked = False
         self._next_look = 0.0

@@ -75,10 +75,19 @@ class Watcher:
         """Why arrivals are not noticed, or None while they are."""
         if not self._thread.is_alive():
             return "the watcher is not running"
-        silence = time.monotonic() - self._scanned_at
+        silence = self.since_scan_seconds()
         if silence > STALLED_SECONDS + self._rescan_seconds:
             return f"the watcher has not finished a scan for {silence:.0f} seconds"
         return None
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether the system tells of arrivals; the rescan notices them anyway."""
+        return self._arming.is_armed
+
+    def since_scan_seconds(self) -> float:
+        """How long ago the last scan ended."""
+        return time.monotonic() - self._scanned_at
 
     def _watch(self) -> None:
         try:

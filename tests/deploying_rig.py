@@ -48,13 +48,14 @@ class DeployingRig:
     probation_terms: ProbationTerms = TERMS
     has_room: Callable[[], bool] = lambda: True
     look_up: Callable[[Path], object] = lambda _: None
+    on_event: Callable[[Event], None] = lambda _: None
     recent: Callable[[str], Sequence[Mapping[str, Array]]] = lambda _: ()
 
     def __post_init__(self) -> None:
         self._undo = ExitStack()
         self.drop = self.folder / "drop"
         self.drop.mkdir(parents=True, exist_ok=True)
-        self.journal = Journal(self.folder / "journal.sqlite3")
+        self.journal = Journal(self.folder / "journal.sqlite3", self.on_event)
         self._undo.callback(self.journal.close)
         self.holder = ModelHolder()
         self._undo.callback(self.holder.close)

@@ -293,6 +293,7 @@ def test_every_route_stands_in_the_class_that_the_contract_gives_it(rig: WebRig)
         "/models/<model>/releases": "read",
         "/events": "read",
         "/openapi.json": "read",
+        "/metrics": "read",
         "/docs": "open",
         "/docs/<name>": "open",
         "/update_model": "admin",

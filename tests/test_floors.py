@@ -52,6 +52,7 @@ LEANS_ON = {
     ("daemon.assembly", "daemon.http"),
     ("daemon.assembly", "daemon.native"),
     ("daemon.assembly", "daemon.notify"),
+    ("daemon.lifecycle", "daemon.http"),
     ("daemon.lifecycle", "daemon.notify"),
     ("daemon.server", "daemon.http"),
     ("daemon.native", "daemon.http"),
@@ -71,6 +72,7 @@ DOORS: dict[str, set[str]] = {
     "onnxruntime": {"daemon.runtime.sessions"},
     "onnx": {"daemon.trial.testdata"},
     "sqlite3": {"daemon.history"},
+    "prometheus_client": {"daemon.web.metrics"},
 }
 """The rooms or modules that alone may import a library."""
 

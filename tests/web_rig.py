@@ -9,12 +9,14 @@ from typing import Any
 import orjson
 from werkzeug.test import TestResponse
 
-from daemon.api import RequestLimits, build_app
+from daemon.api import RequestLimits, build_app, code_of
 from daemon.gate import Integrity, Structure
+from daemon.http.pool import Load, PoolLoad
 from daemon.intake.named import NamedFiles
 from daemon.runtime import Deadlines, EngineOptions, load_engine, runtime_versions
 from daemon.web.access import Tokens
 from daemon.web.catalogue import Catalogue
+from daemon.web.metrics import Happenings, MetricsPage, Sources, Watch
 from daemon.web.predicting import Predictor
 from tests.deploying_rig import DeployingRig
 from tests.fakes import InlineTrial
@@ -33,6 +35,7 @@ class WebRig:
     def __init__(self, folder: Path, *, tokens: Tokens | None = None, waiting_clients: int = 1, **more: Any) -> None:
         self._undo = ExitStack()
         self.folder = folder
+        self.happenings = Happenings()
         self.allowed = folder / "allowed"
         self.allowed.mkdir()
         deadlines = Deadlines()
@@ -40,11 +43,19 @@ class WebRig:
         load = partial(load_engine, options=EngineOptions(threads=1), deadlines=deadlines)
         structure = Structure(max_bytes=1 << 30, versions=runtime_versions)
         self.lower = self._undo.enter_context(
-            DeployingRig(folder, loader=load, trying=InlineTrial(load), checks=(Integrity(), structure), **more)
+            DeployingRig(
+                folder,
+                loader=load,
+                trying=InlineTrial(load),
+                checks=(Integrity(), structure),
+                on_event=self.happenings.note,
+                **more,
+            )
         )
         self.drop, self.journal, self.holder = self.lower.drop, self.lower.journal, self.lower.holder
         self.deployer = self.lower.deployer
         self.faults: list[str] = []
+        self.watch = Watch(alive=True, armed=True, looked=1000.0)
         catalogue = Catalogue(
             self.holder,
             self.journal,
@@ -79,6 +90,18 @@ class WebRig:
             most_batched=32,
             log_file="logs/daemon.log",
             welcome="欢迎 <b>",
+            metrics=MetricsPage(
+                Sources(
+                    counting=self.predictor.counting,
+                    holder=self.holder,
+                    happenings=self.happenings,
+                    load=lambda: Load(3, PoolLoad(8, 2, 5, 4), PoolLoad(16, 1, 0)),
+                    faults=lambda: self.faults,
+                    watch=lambda: self.watch,
+                    code_of=code_of,
+                    build={"version": "1.2.3", "onnxruntime_version": "4.5.6", "front": "none"},
+                )
+            ),
         )
 
     def __enter__(self) -> "WebRig":

@@ -24,11 +24,12 @@ class Work(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PoolLoad:
-    """How busy a pool was a moment ago."""
+    """How busy a pool was a moment ago; of those who wait, ``in_lines`` wait for others of their kind."""
 
     threads: int
     busy: int
     waiting: int
+    in_lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)

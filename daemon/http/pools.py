@@ -70,8 +70,8 @@ class Pools:
 
     def loads(self) -> tuple[PoolLoad, PoolLoad]:
         """Return how busy the fast and the slow pool are."""
-        fast = self.fast.load()
-        return replace(fast, waiting=fast.waiting + self._lines.waiting), self.slow.load()
+        fast, in_lines = self.fast.load(), self._lines.waiting
+        return replace(fast, waiting=fast.waiting + in_lines, in_lines=in_lines), self.slow.load()
 
     def stop(self, until: float) -> bool:
         """Stop both pools by ``until`` (monotonic); whether no thread was left behind. A second call does nothing."""

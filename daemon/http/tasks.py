@@ -205,6 +205,7 @@ class Refusal(Answer):
     def execute(self) -> None:
         self.channel.answered_early = not self.request.whole
         self.close_on_finish = not self.request.whole or len(self.channel.requests) > 1
+        self.channel.server.terms.on_refusal(self.request.command, self.request.path, self.request.error)
         self.answer(self.request.error)
 
 

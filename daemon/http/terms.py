@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from daemon.http.heads import Heads
 from daemon.http.spool import Spool
-from daemon.http.values import Guard, Limits
+from daemon.http.values import Guard, Limits, OnRefusal, ignore_refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +15,4 @@ class Terms:
     guard: Guard
     spool: Spool
     heads: Heads = field(default_factory=Heads)
+    on_refusal: OnRefusal = ignore_refusal

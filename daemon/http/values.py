@@ -80,6 +80,16 @@ IsQuick = Callable[[str, str, int], bool]
 waits for nothing. To hand it to another thread and back would cost more than the answer."""
 
 
+OnRefusal = Callable[[str, str, HttpError], None]
+"""``on_refusal(method, path, error)``: called for each request that the HTTP layer answers itself; both are empty of
+one that could not be read. For any thread, which it may not block.
+"""
+
+
+def ignore_refusal(_method: str, _path: str, _error: HttpError) -> None:
+    """Nobody wants to know."""
+
+
 def never_quick(_method: str, _path: str, _body_bytes: int) -> bool:
     """Whatever it is, a thread of a pool answers it."""
     return False

@@ -92,7 +92,7 @@ class Exchange:
             environ = self._environ(marks)
         except OSError as error:
             LOG.error("a request's body could not be stored: %s", error.strerror)
-            return partial(self._send, answer_of(NOT_STORED))
+            return partial(self._send, self._refusal(NOT_STORED))
         except BaseException:
             return partial(self._send, answer_of(self._failed("a request")))
         try:
@@ -136,7 +136,7 @@ class Exchange:
 
     def _refuse(self, error: HttpError) -> None:
         """Answer what was not taken: the connection ends with that, unless all of it has come."""
-        answer, inflow = answer_of(error), self._inflow
+        answer, inflow = self._refusal(error), self._inflow
         if inflow is not None or error.status in _UNREADABLE:
             answer.headers.append(CLOSE)
         self._send(answer, keep_inflow=True)
@@ -154,7 +154,11 @@ class Exchange:
             return
         error = self._desk.pools.submit(self, self)
         if error is not None:
-            self._send(answer_of(error))
+            self._send(self._refusal(error))
+
+    def _refusal(self, error: HttpError) -> Answer:
+        self._desk.terms.on_refusal(self.command, self.path, error)
+        return answer_of(error)
 
     def _send(self, answer: Answer, *, keep_inflow: bool = False) -> None:
         if self._desk.draining and CLOSE not in answer.headers:

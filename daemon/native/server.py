@@ -17,7 +17,17 @@ from daemon.http.pools import Pools
 from daemon.http.sockets import affordable
 from daemon.http.spool import Spool
 from daemon.http.terms import Terms
-from daemon.http.values import NO_GROUPS, Grouping, Guard, IsQuick, IsSlow, Limits, never_quick
+from daemon.http.values import (
+    NO_GROUPS,
+    Grouping,
+    Guard,
+    IsQuick,
+    IsSlow,
+    Limits,
+    OnRefusal,
+    ignore_refusal,
+    never_quick,
+)
 from daemon.native.desk import Desk
 from daemon.native.sweep import Sweep, until_true
 from daemon.native.worker import Worker
@@ -38,6 +48,7 @@ class NativeServer:
     The same as ``daemon.server.Server`` from outside: it owns the sockets from its construction on, ``run`` closes them
     at its end, ``close`` does for a server that never ran. ``guard`` and what is quick run on granian's thread and may
     not block. ``spool_dir`` must exist. What ``grouping`` says of may be answered together.
+    ``on_refusal`` hears of what is answered here.
     """
 
     def __init__(
@@ -50,11 +61,12 @@ class NativeServer:
         spool_dir: Path,
         is_quick: IsQuick = never_quick,
         grouping: Grouping = NO_GROUPS,
+        on_refusal: OnRefusal = ignore_refusal,
     ) -> None:
         self._limits = limits
         self._pools = Pools(limits, is_slow, is_quick, grouping)
         self._spool = Spool(spool_dir, limits.spool_bytes)
-        self._desk = Desk(app, Terms(limits, guard, self._spool), self._pools)
+        self._desk = Desk(app, Terms(limits, guard, self._spool, on_refusal=on_refusal), self._pools)
         self._bell: SimpleQueue[None] = SimpleQueue()  # which a signal handler may ring, wherever it comes in between
         self._workers = [Worker(sock, self._desk, self._ring) for sock in sockets]
         self._sweep = Sweep(self._desk, self._workers, limits)

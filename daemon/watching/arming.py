@@ -42,6 +42,11 @@ class Arming:
         else:
             self._armed()
 
+    @property
+    def is_armed(self) -> bool:
+        """Whether file events arrive, as far as is known; any thread."""
+        return self._was_armed and not self._is_lost
+
     def end(self) -> None:
         """Disarms for good."""
         self._alarm.disarm()

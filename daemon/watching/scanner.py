@@ -1,6 +1,6 @@
 """The scan decides: it compares what lies in the drop directory with what is known, and converges.
 
-Entered by the scanner's thread alone, but for ``waiting_for`` and ``under_way``.
+Entered by the scanner's thread alone, but for ``waiting_for``, ``under_way`` and what is called once a deploy ended.
 """
 
 import math
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 
 from daemon.errors import Rejected, ShuttingDown, SourceChanged
 from daemon.history import Journal, Sighting
@@ -34,7 +35,8 @@ class Scanner:
     """Remembers every path of the drop directory and turns what is new into wishes.
 
     ``submit`` is the deployer's, ``read`` the reader's; ``closed`` says whether a writer closed a path since it was
-    last asked; ``wake`` is called, on any thread, when an arrival is settled.
+    last asked; ``wake`` is called, on any thread, when an arrival is settled. ``noticed`` is told when a drop was
+    ``seen`` to be complete and when it was ``live``, each with the wall clock's time of its last change.
     """
 
     def __init__(
@@ -47,12 +49,14 @@ class Scanner:
         read: Callable[[Sequence[Part]], "Future[str | None]"],
         closed: Callable[[str], bool],
         wake: Callable[[], None],
+        noticed: Callable[[str, int], None] = lambda _what, _changed_ns: None,
     ) -> None:
         self._drop = drop
         self._view = View(drop, patience, closed)
         self._submit = submit
         self._read = read
         self._wake = wake
+        self._noticed = noticed
         self._memory = Memory(journal, read)
         self._pending: dict[str, Pending] = {}
         self._reports = Reports(journal, fresh_ms=patience.settle_ms)
@@ -194,9 +198,16 @@ class Scanner:
             futures = self._submit([wish for _, wish in ready])
         except ShuttingDown:
             return
-        for (path, _), future in zip(ready, futures, strict=True):
+        for (path, wish), future in zip(ready, futures, strict=True):
             self._pending[path].future = future
-            future.add_done_callback(lambda _: self._wake())
+            self._noticed("seen", wish.changed_ns or 0)
+            future.add_done_callback(partial(self._settled, wish.changed_ns or 0))
+
+    def _settled(self, changed_ns: int, future: "Future[Outcome]") -> None:
+        """The deployer's thread enters here."""
+        if future.exception() is None and future.result().kind == "live":
+            self._noticed("live", changed_ns)
+        self._wake()
 
     def _settle_done(self) -> None:
         done = {path: each for path, each in self._pending.items() if each.future is not None and each.future.done()}

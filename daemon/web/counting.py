@@ -6,7 +6,7 @@ from daemon.release import Release
 from daemon.web.asking import Dialect
 from daemon.web.faces import Faces
 from daemon.web.figures import Figures
-from daemon.web.totals import Totals
+from daemon.web.totals import Failure, Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Counting:
         refused = sorted(self._of_none.copy().items())
         return [*found, *(Counted(None, dialect, figures.read()) for dialect, figures in refused)]
 
-    def refused(self, dialect: Dialect, kind: type[BaseException], seconds: float = 0.0) -> None:
-        """Counts a request that was told an error of this class, after ``seconds``, before its release was known."""
+    def refused(self, dialect: Dialect, kind: Failure, seconds: float = 0.0) -> None:
+        """Counts a request that was told an error after ``seconds``, before its release was known."""
         figures = self._of_none.get(dialect.name)
         if figures is None:
             figures = self._of_none.setdefault(dialect.name, Figures())

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from daemon.web.totals import BATCH_BOUNDS, BOUNDS_SECONDS, STAGES, OfSize, Spread, Totals
+from daemon.web.totals import BATCH_BOUNDS, BOUNDS_SECONDS, STAGES, Failure, OfSize, Spread, Totals
 
 RECORD = Struct("5d3q")
 """Of an answer: when its request was whole, was begun, was decoded, had run, was encoded (``time.perf_counter``); the
@@ -52,7 +52,7 @@ class Figures:
     def __init__(self) -> None:
         self.in_flight: list[None] = []
         self._records: deque[bytes] = deque()  # what follows takes from it in one step, so that nothing is lost
-        self._failures: deque[tuple[type[BaseException], float]] = deque()
+        self._failures: deque[tuple[Failure, float]] = deque()
         self._lock = Lock()
         self._sums = _Sums()  # guarded by _lock
 
@@ -62,7 +62,7 @@ class Figures:
         if len(self._records) >= FOLD_AT:
             self._fold_if_free()
 
-    def failed(self, kind: type[BaseException], seconds: float) -> None:
+    def failed(self, kind: Failure, seconds: float) -> None:
         """Counts a request that is told an error of this class, after ``seconds``."""
         self._failures.append((kind, seconds))
         if len(self._failures) >= FOLD_AT:
@@ -91,7 +91,7 @@ class _Sums:
     """What the records add up to. For one thread at a time."""
 
     def __init__(self) -> None:
-        self._failed: Counter[type[BaseException]] = Counter()
+        self._failed: Counter[Failure] = Counter()
         self._failed_seconds = 0.0
         self._buckets = np.zeros((len(STAGES) + 1, _WIDTH), dtype=np.int64)
         self._seconds = np.zeros(len(STAGES) + 1)
@@ -101,7 +101,7 @@ class _Sums:
         self._sizes: dict[int, OfSize] = {}
         self._last = 0.0  # time.perf_counter
 
-    def add_failures(self, failures: Iterable[tuple[type[BaseException], float]]) -> None:
+    def add_failures(self, failures: Iterable[tuple[Failure, float]]) -> None:
         for kind, seconds in failures:
             self._failed[kind] += 1
             self._failed_seconds += seconds

@@ -48,5 +48,10 @@ def is_load(path: str) -> bool:
 
 
 def is_slow(method: str, path: str, query: str) -> bool:  # noqa: ARG001
-    """Whether the request may wait for something: a deploy, or an event. It must not take a prediction's thread."""
+    """Whether the request may wait for something: a deploy, an event. It must not take a prediction's thread.
+
+    Metrics wait for nothing but each other; they are asked for when all of those are busy, too.
+    """
+    if path == "/metrics":
+        return True
     return class_of(path) is RouteClass.ADMIN or (path == "/events" and "wait=" in unquote_plus(query))

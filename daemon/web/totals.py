@@ -12,6 +12,10 @@ BATCH_BOUNDS = tuple(1 << power for power in range(11))
 """The same of rows in a run."""
 
 
+Failure = type[BaseException] | str
+"""An error's class, or its code where the HTTP layer told it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """A histogram: how many values are in each bucket (of its own, not up to its bound), and their sum."""
@@ -53,13 +57,13 @@ _NO_SIZES = Spread((0,) * (len(BATCH_BOUNDS) + 1), 0.0)
 class Totals:
     """What was counted up to a moment; plain values, which can be added (``sum(many, Totals())``).
 
-    ``failed`` counts requests that were told an error, by its class. ``seconds`` are of the others: each of ``STAGES``,
+    ``failed`` counts requests that were told an error. ``seconds`` are of the others: each of ``STAGES``,
     and the ``whole`` from the request being there to its answer. ``rows`` were run in ``runs``; a run made for several
     requests is one, but its time is in the ``infer`` of each. ``batches`` are the runs' sizes, ``sizes`` their times by
     size. ``last`` is when the last one was answered, in seconds since the epoch, 0 for never.
     """
 
-    failed: Mapping[type[BaseException], int] = field(default_factory=dict)
+    failed: Mapping[Failure, int] = field(default_factory=dict)
     failed_seconds: float = 0.0
     in_flight: int = 0
     seconds: Mapping[str, Spread] = field(default_factory=lambda: dict.fromkeys(STAGES, _NO_TIMES))
