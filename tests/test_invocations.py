@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from werkzeug.test import TestResponse
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.test import Client, TestResponse
 
+from daemon.web.door import PredictDoor
 from daemon.web.routes import RouteClass, class_of
 from tests import onnx_models
 from tests.sklearn_models import COLUMNS, churn, houses, people
@@ -295,6 +298,13 @@ def test_tensors_are_answered_as_a_list_and_several_outputs_by_name(rig: WebRig)
     ]
 
 
+def test_features_are_the_rows_of_the_only_input(rig: WebRig) -> None:
+    rows = [{"features": [1] * 10}, {"features": [2] * 10}]
+    assert predictions(ask(rig, "/invocations", orjson.dumps({"instances": rows}))) == [[1.5] * 5] * 2
+    error = refusal(ask(rig, "/invocations", orjson.dumps({"instances": [*rows, {"feature": [1] * 10}]})))
+    assert error.startswith("instances: expected an object with 'features' for row 3")
+
+
 def test_bare_list_is_answered_bare(rig: WebRig) -> None:
     answer = ask(rig, "/invocations", orjson.dumps([[1] * 10, [2] * 10]))
     assert (answer.status_code, answer.get_json()) == (200, [[1.5] * 5] * 2)
@@ -498,3 +508,60 @@ def test_sagemakers_route_of_a_named_model_is_mlflows(rig: WebRig) -> None:
 )
 def test_routes_are_of_their_class(path: str, kind: RouteClass) -> None:
     assert class_of(path) is kind
+
+
+# Whatever comes.
+
+SCALAR = st.one_of(st.none(), st.booleans(), st.floats(width=32), st.integers(-(2**66), 2**66), st.text(max_size=3))
+ANYTHING = st.recursive(
+    SCALAR,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
+    max_leaves=10,
+)
+NAMES = st.lists(st.sampled_from([*COLUMNS, "x", "input", "a", "b", ""]), max_size=5)
+SPLIT = st.fixed_dictionaries(
+    {"data": st.lists(st.lists(SCALAR, min_size=4, max_size=4), max_size=3)},
+    optional={"columns": st.one_of(st.just(list(COLUMNS)), NAMES, ANYTHING), "index": ANYTHING},
+)
+RECORDS = st.lists(st.dictionaries(st.sampled_from([*COLUMNS, "x"]), SCALAR, max_size=5), max_size=3)
+JSON_BODIES = st.one_of(
+    ANYTHING,
+    st.dictionaries(st.sampled_from(["inputs", "instances", "params"]), ANYTHING, max_size=2),
+    st.builds(lambda key, value: {key: value}, st.sampled_from(["inputs", "instances"]), RECORDS),
+    st.builds(lambda value: {"dataframe_split": value}, st.one_of(SPLIT, ANYTHING)),
+    st.builds(lambda value: {"dataframe_records": value}, st.one_of(RECORDS, ANYTHING)),
+).map(lambda value: json.dumps(value).encode())
+LINES = st.lists(st.lists(st.one_of(SCALAR.map(str), NAMES.map(",".join)), max_size=5).map(",".join), max_size=4)
+BODIES = st.one_of(
+    JSON_BODIES,
+    LINES.map("\n".join).map(lambda text: text.encode(errors="replace")),
+    st.binary(max_size=200),
+    st.binary(max_size=30).map(lambda tail: npy(np.ones((2, 4)))[:-3] + tail),
+    st.just(b"1" * (LIMIT_BYTES + 1)),
+)
+KINDS = st.sampled_from(
+    ["", "application/json", "text/csv", "text/csv; header=present", "text/csv;header=absent", "application/x-npy",
+     "application/octet-stream", "application/json; charset=latin-1", "image/png", "text/csv; charset"]
+)  # fmt: skip
+ENDS = ("invocations", "invoke")
+MODELS = ["default", "churn", "houses", "pair", "optional", "zip", "strings", "count", "odd", "nests", "nobody"]
+PATHS = st.sampled_from(
+    ["/invocations", *(f"/models/{name}/{end}" for name in MODELS for end in ("invocations", "invoke"))]
+)
+ACCEPTS = st.sampled_from(["*/*", "text/csv", "application/x-npy", "text/csv;header=present", "nonsense", "a/b;q=x"])
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=BODIES, kind=KINDS, path=PATHS, accept=ACCEPTS)
+def test_whatever_comes_is_answered_or_refused_in_json_by_both_ways(
+    rig: WebRig, body: bytes, kind: str, path: str, accept: str
+) -> None:
+    door = rig.app.wsgi_app
+    assert isinstance(door, PredictDoor)
+    more: dict[str, Any] = {"data": body, "content_type": kind or None, "headers": {"Accept": accept}}
+    answer, behind = Client(door).post(path, **more), Client(door._behind).post(path, **more)
+    assert (answer.status_code, answer.data) == (behind.status_code, behind.data)
+    assert sorted(answer.headers) == sorted(behind.headers)
+    assert answer.status_code in (200, 400, 404, 406, 413, 415), answer.data
+    if answer.status_code != 200:
+        assert answer.get_json().keys() == {"error", "code"}

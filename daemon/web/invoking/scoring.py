@@ -22,6 +22,8 @@ LARGE_BYTES = 2 << 10
 """From here on a body of numbers is worth the shorter way that large ones have."""
 FORMS = ("inputs", "instances", "dataframe_split", "dataframe_records")
 _NESTED = (list, dict)
+_FEATURES = frozenset({"features"})
+"""What SageMaker's own algorithms call a row, whatever the model's input is called."""
 
 
 class Manner(Enum):
@@ -81,6 +83,8 @@ def _tensor_reader_of(signature: Signature) -> Callable[[Any, str], Mapping[str,
 
     def read(value: Any, key: str) -> Mapping[str, Array]:
         if type(value) is list and value and type(value[0]) is dict:
+            if value[0].keys() == _FEATURES and not names & _FEATURES:
+                return decode(_stacked(value, key)["features"])
             if _is_flat(value[0]) and (has_columns or not names.issuperset(value[0])):
                 return fit([records_table(value, key)])
             return decode(_stacked(value, key))
