@@ -16,7 +16,16 @@ from daemon.config import Settings
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("README*.md"), *DOCS.glob("*.md")])
-CHAPTERS = ("drop-directory.md", "gate.md", "how-it-works.md", "http.md", "mlflow-sagemaker.md", "operations.md", "settings.md")
+CHAPTERS = (
+    "drop-directory.md",
+    "gate.md",
+    "how-it-works.md",
+    "http.md",
+    "mlflow-sagemaker.md",
+    "openapi.md",
+    "operations.md",
+    "settings.md",
+)
 FREE_IN_THE_FILE = {"deploy.allowed_dirs"}
 """What config.yaml may set to something else than the default."""
 

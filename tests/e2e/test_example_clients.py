@@ -6,9 +6,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from tests.e2e.rig import ROOT, Rig
 
@@ -18,7 +18,7 @@ OLD, NEW = "-0.285708", "0.5"
 """How the answer of the default model begins, and that of the model which the clients bring."""
 
 
-def client(tool: str, file: str, model: str) -> ParameterSet:
+def client(tool: str, file: str, model: str) -> Any:
     """A client, and the model that it deploys; skipped where its ``tool`` is missing."""
     missing = pytest.mark.skipif(shutil.which(tool) is None, reason=f"no {tool} here")
     return pytest.param(tool, file, model, id=file, marks=missing)
