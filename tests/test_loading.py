@@ -41,7 +41,7 @@ def test_any_json_is_read_or_refused(parameters: object, more: object) -> None:
         assert load.model_file in load.files or not load.files
 
 
-@pytest.mark.parametrize("value", [b"", b"{}", b'{"parameters": {}}', b'{"parameters": {"config": null}}'])
+@pytest.mark.parametrize("value", [b"", b"{}", b'{"parameters": {}}', b'{"parameters": {"config": "{}"}}'])
 def test_nothing_is_brought_where_nothing_is_said(value: bytes) -> None:
     assert read(value) == Load({})
 

@@ -50,7 +50,7 @@ def test_settings_tell_the_level_and_the_file(rig: WebRig) -> None:
 )
 def test_each_level_has_its_flags_and_is_found_by_them(number: int, expected: tuple[object, ...]) -> None:
     assert flags(number) == expected
-    assert level_of(settings_of(number, FILE), settings_of(logging.INFO, FILE)) == number
+    assert level_of(settings_of(number, FILE), logging.INFO, FILE) == number
 
 
 def test_change_holds_for_the_log_and_is_told_in_it(rig: WebRig, caplog: pytest.LogCaptureFixture) -> None:
@@ -67,3 +67,21 @@ def test_change_holds_for_the_log_and_is_told_in_it(rig: WebRig, caplog: pytest.
 def test_nothing_changes_where_nothing_is_to(rig: WebRig, body: object, caplog: pytest.LogCaptureFixture) -> None:
     assert rig.post(PATH, body).get_json() == rig.get(PATH).get_json()
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("now", "wanted", "expected"),
+    [
+        (logging.DEBUG, {"log_info": False}, logging.WARNING),
+        (logging.DEBUG, {"log_verbose_level": 0}, logging.INFO),
+        (logging.INFO, {"log_warning": False}, logging.ERROR),
+        (logging.INFO, {"log_error": False}, logging.CRITICAL),
+        (logging.ERROR, {"log_verbose_level": 2}, logging.DEBUG),
+        (logging.CRITICAL, {"log_warning": True}, logging.WARNING),
+        (logging.ERROR, {"log_info": False}, logging.ERROR),
+        (logging.ERROR, {"log_verbose_level": 1.0}, logging.DEBUG),
+        (logging.ERROR, {"log_info": True, "log_verbose_level": 0}, logging.INFO),
+    ],
+)
+def test_what_is_not_named_changes_only_with_what_is(now: int, wanted: dict[str, object], expected: int) -> None:
+    assert level_of(wanted, now, FILE) == expected

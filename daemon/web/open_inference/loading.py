@@ -56,7 +56,7 @@ def read_load(body: BinaryIO, model: str, *, max_upload_bytes: int) -> Load:
         raise BadRequest(f"parameters: expected an object, found {parameters!r:.100}")
     named = {key: value for key, value in parameters.items() if key.startswith(FILE)}
     refuse_unknown_keys(dict.fromkeys(parameters.keys() - named.keys()), {"config", f"{FILE}N/NAME"})
-    config = _config(parameters.get("config"), model, short.spans)
+    config = _config(parameters.get("config", "{}"), model, short.spans)
     places = _places(named)
     files = {places[key]: _file(key, value, body, short.spans) for key, value in named.items()}
     return Load(files, _model_file(files, config)) if files else Load({})
@@ -76,8 +76,6 @@ def wish_for(load: Load, model: str, *, max_upload_bytes: int) -> Wish:
 
 def _config(text: object, model: str, spans: Mapping[str, Span]) -> dict[str, object]:
     """The configuration, of which only what says what the model is counts."""
-    if text is None:
-        return {}
     if not isinstance(text, str) or text in spans:
         found = f"one of {spans[text].end - spans[text].start} bytes" if isinstance(text, str) else f"{text!r:.100}"
         raise BadRequest(f"config: expected a short text of JSON, found {found}")

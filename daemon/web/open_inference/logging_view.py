@@ -17,7 +17,7 @@ from daemon.web.wanted import refuse_unknown_keys
 
 MAX_REQUEST_BYTES = 64 << 10
 FLAGS = {"log_info": logging.INFO, "log_warning": logging.WARNING, "log_error": logging.ERROR}
-_LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
+LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
 
 def logging_routes(*, log_file: str) -> Blueprint:
@@ -33,7 +33,7 @@ def logging_routes(*, log_file: str) -> Blueprint:
     @described(told.UPDATE_LOG_SETTINGS)
     def update() -> Response:
         wanted = read_object(read_body(request, MAX_REQUEST_BYTES), empty_is_object=True)
-        number = level_of(wanted, settings_of(level(), log_file))
+        number = level_of(wanted, level(), log_file)
         if number != level():
             set_level(number)
         return answer(settings_of(number, log_file))
@@ -52,28 +52,33 @@ def settings_of(number: int, log_file: str) -> dict[str, object]:
     }
 
 
-def level_of(wanted: Mapping[str, object], now: Mapping[str, object]) -> int:
-    """The level at which the settings are those of ``now`` but for what is ``wanted``.
+def level_of(wanted: Mapping[str, object], number: int, log_file: str) -> int:
+    """The level nearest to ``number``, that of the log now, which has what is ``wanted``.
 
-    Raises BadRequest for what no level has, and for what cannot be changed while the daemon runs.
+    Raises BadRequest for what no level has, and for what cannot be changed here.
     """
+    now = settings_of(number, log_file)
     refuse_unknown_keys(wanted, now.keys())
     for name in FLAGS.keys() & wanted.keys():
         if not isinstance(wanted[name], bool):
             raise BadRequest(f"{name}: expected true or false, found {wanted[name]!r:.100}")
     for name in {"log_file", "log_format"} & wanted.keys():
         if wanted[name] != now[name]:
-            raise BadRequest(
-                f"{name}: expected {now[name]!r}, which only a restart can change, found {wanted[name]!r:.100}"
-            )
-    verbose = wanted.get("log_verbose_level", now["log_verbose_level"])
-    if not isinstance(verbose, int) or isinstance(verbose, bool) or verbose < 0:
-        raise BadRequest(f"log_verbose_level: expected a whole number from 0 on, found {verbose!r:.100}")
-    asked = {**now, **wanted, "log_verbose_level": min(verbose, 1)}
-    for number in _LEVELS:
-        if settings_of(number, str(now["log_file"])) == asked:
-            return number
-    raise BadRequest(
-        "the log has levels: expected log_verbose_level only with log_info, log_info only with log_warning, "
-        "and log_warning only with log_error"
-    )
+            raise BadRequest(f"{name}: expected {now[name]!r}, which is fixed, found {wanted[name]!r:.100}")
+    asked = dict(wanted)
+    if "log_verbose_level" in wanted:
+        asked["log_verbose_level"] = min(_verbose(wanted["log_verbose_level"]), 1)
+    found = [each for each in LEVELS if asked.items() <= settings_of(each, log_file).items()]
+    if not found:
+        raise BadRequest(
+            "the log has levels: expected log_verbose_level only with log_info, log_info only with log_warning, "
+            "and log_warning only with log_error"
+        )
+    return min(found, key=lambda each: abs(each - number))
+
+
+def _verbose(value: object) -> int:
+    """``value`` as a whole number; for JSON, 1.0 is one."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value % 1:
+        raise BadRequest(f"log_verbose_level: expected a whole number from 0 on, found {value!r:.100}")
+    return int(value)

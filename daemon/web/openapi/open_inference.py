@@ -245,6 +245,15 @@ _LOG_FORM = {
     "log_verbose_level": {"type": "integer", "minimum": 0},
     "log_format": {"const": "default"},
 }
+_LOG_LEVELS = ("log_info", "log_warning", "log_error", "log_verbose_level")
+_LOG_FLAGS = ((True, True, True), (False, True, True), (False, False, True), (False, False, False))
+"""What a level has of information, warnings and errors."""
+
+
+def _consts(*flags: bool) -> dict[str, Schema]:
+    return {name: {"const": flag} for name, flag in zip(_LOG_LEVELS, flags, strict=False)}
+
+
 LOG_SETTINGS: Operation = {
     "tags": ["v2"],
     "summary": "From which level on the log is written",
@@ -253,10 +262,18 @@ LOG_SETTINGS: Operation = {
 UPDATE_LOG_SETTINGS: Operation = {
     "tags": ["v2"],
     "summary": "Change from which level on the log is written, until the daemon ends",
-    "description": "The log has levels: who leaves out warnings leaves out what is below them, too. `log_file` and "
-    "`log_format` are fixed.",
+    "description": "The log has levels: who leaves out warnings leaves out what is below them, too. What is not named "
+    "changes only with what is. `log_file` and `log_format` may be there with the values that they have.",
     "requestBody": json_body(
-        {"type": "object", "properties": _LOG_FORM, "additionalProperties": False},
+        {
+            "type": "object",
+            "properties": {name: _LOG_FORM[name] for name in _LOG_LEVELS},
+            "additionalProperties": False,
+            "anyOf": [
+                {"properties": {"log_verbose_level": {"minimum": 1}, **_consts(True, True, True)}},
+                *({"properties": {"log_verbose_level": {"const": 0}, **_consts(*flags)}} for flags in _LOG_FLAGS),
+            ],
+        },
         {"warnings and errors alone": {"log_info": False}, "everything": {"log_info": True, "log_verbose_level": 1}},
         required=False,
     ),
