@@ -138,3 +138,36 @@ def _spoilt(value: Any) -> Any:
     else:
         other.flat[0] = f"{first}, spoilt"
     return other
+
+
+def written_cases(kinds: Sequence[str] = ("simple", "pytorch-converted", "pytorch-operator")) -> list[OnnxCase]:
+    """The cases that lie as files in the onnx package, by the measure that its runner has for them."""
+    folder = Path(onnx.__file__).parent / "backend" / "test" / "data"
+    return [_written(path) for kind in kinds for path in sorted((folder / kind).iterdir())]
+
+
+def alike(case: OnnxCase, found: Sequence[Any]) -> bool:
+    """Whether ``found`` is what ``case`` expects, by the measure of ONNX's own runner."""
+    return len(found) == len(case.outputs) and all(
+        _alike(expected, ours, case) for expected, ours in zip(case.outputs, found, strict=True)
+    )
+
+
+def _written(folder: Path) -> OnnxCase:
+    model = onnx.load(folder / "model.onnx")
+    data = folder / "test_data_set_0"
+    inputs, outputs = (
+        [
+            _parsed(data / f"{stem}_{number}.pb", info)
+            for number, info in enumerate(infos)
+            if (data / f"{stem}_{number}.pb").exists()
+        ]
+        for stem, infos in (("input", model.graph.input), ("output", model.graph.output))
+    )
+    return OnnxCase(folder.name, model, inputs, outputs, 1e-3, 1e-7)
+
+
+def _parsed(path: Path, info: onnx.ValueInfoProto) -> Any:
+    if info.type.HasField("sequence_type"):
+        return numpy_helper.to_list(onnx.SequenceProto.FromString(path.read_bytes()))
+    return numpy_helper.to_array(onnx.TensorProto.FromString(path.read_bytes()))
