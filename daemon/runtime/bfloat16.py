@@ -22,4 +22,5 @@ def to_bits(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
 
 def from_bits(bits: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
     """Widen bfloat16 bits of any shape to float32, exactly; a new array."""
-    return (bits.astype(np.uint32) << 16).view(np.float32).reshape(bits.shape)
+    words = np.asarray(bits.astype(np.uint32) << 16)  # which of a scalar makes no array
+    return words.view(np.float32).reshape(bits.shape)
