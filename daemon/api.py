@@ -34,6 +34,7 @@ from daemon.web.predict_view import predict_routes
 from daemon.web.predicting import Predictor
 from daemon.web.reading import Seats, read_routes
 from daemon.web.routes import is_load, is_upload
+from daemon.web.tensorflow.models_view import model_status_routes
 
 LOG = logging.getLogger("modeldrop.api")
 
@@ -121,6 +122,7 @@ def build_app(
     app.register_blueprint(logging_routes(log_file=log_file))
     app.register_blueprint(repository_routes(catalogue, deployer, max_upload_bytes=limits.max_upload_bytes))
     app.register_blueprint(model_routes(catalogue, most_batched=most_batched))
+    app.register_blueprint(model_status_routes(catalogue))
     app.register_blueprint(docs_routes())
     app.before_request(lambda: authorise(head_of(request.environ), tokens))
     app.register_error_handler(errors.ModeldropError, _refused)

@@ -90,7 +90,10 @@ BODIES = st.one_of(
     st.tuples(st.lists(NUMBERS, max_size=3), st.lists(NUMBERS, max_size=3)).map(
         lambda pair: orjson.dumps({"inputs": {"a": pair[0], "b": pair[1]}})
     ),
+    ROWS.map(lambda rows: orjson.dumps({"instances": rows})),
+    ROWS.map(lambda rows: orjson.dumps({"instances": [{"input": row} for row in rows]})),
     ANYTHING.map(lambda value: orjson.dumps({"inputs": value})),
+    ANYTHING.map(lambda value: orjson.dumps({"instances": value})),
     ANYTHING.map(orjson.dumps),
     st.binary(max_size=30),
     st.just(b"x" * (LIMIT_BYTES + 1)),
@@ -106,7 +109,13 @@ ACCEPTS = st.sampled_from(
 PATHS = st.sampled_from(
     ["/predict", "/predict/", "//predict", "/models/default/predict", "/models/other/predict", "/models/pair/predict",
      "/models/nobody/predict", "/models//predict", "/models/a/b/predict", "/models/%C3%BC/predict", "/models/predict",
-     "/models/a%20b/predict", "/predictions", "/"]
+     "/models/a%20b/predict", "/predictions", "/", "/v1/models/default:predict", "/v1/models/pair:predict",
+     "/v1/models/default/versions/1:predict", "/v1/models/default/versions/9:predict",
+     "/v1/models/default/versions/x:predict", "/v1/models/default/versions/-1:predict",
+     "/v1/models/default/labels/stable:predict", "/v1/models/default/labels/previous:predict",
+     "/v1/models/other/labels/none:predict", "/v1/models/:predict", "/v1/models/a:b:predict", "/v1/models/default",
+     "/v1/models/default:predict/", "/v1/models/default:classify", "/v1/models/default/versions/1:predict:predict",
+     f"/v1/models/default/versions/{'1' * 18}:predict", f"/v1/models/default/versions/{'1' * 19}:predict"]
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The OpenAPI document: valid, of every route and no other, and as the tokens are."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,4 @@ def test_every_route_is_described_and_nothing_else(rig: WebRig) -> None:
 
 def path_of(rule: str) -> str:
     """The rule as OpenAPI writes it: ``/models/<int:version>`` is ``/models/{version}``."""
-    for converter in ("int:", "string:", "path:"):
-        rule = rule.replace(f"<{converter}", "<")
-    return rule.replace("<", "{").replace(">", "}")
+    return re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule)

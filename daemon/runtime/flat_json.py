@@ -29,12 +29,15 @@ _READ_AS = {
 _own = threading.local()
 
 
-def read_flat(body: bytes, signature: Signature) -> dict[str, Array] | None:
-    """The arrays by name that ``decode`` would make of the body's ``inputs``; None where that is not plain to see."""
+def read_flat(body: bytes, signature: Signature, *, key: str = "inputs") -> dict[str, Array] | None:
+    """The arrays by name that ``decode`` would make of the value of ``key`` in the body, which has no other.
+
+    None where that is not plain to see.
+    """
     if not body.startswith(b"{"):
         return None
     try:
-        return _read(parser_for(len(body)).parse(body), body, signature)
+        return _read(parser_for(len(body)).parse(body), body, signature, key)
     except (ValueError, TypeError, KeyError, RuntimeError, AttributeError, UnicodeError):
         return None  # whatever is wrong, the long way says it
 
@@ -48,10 +51,10 @@ def parser_for(size_bytes: int) -> Any:
     return _own.parser
 
 
-def _read(document: Any, body: bytes, signature: Signature) -> dict[str, Array] | None:
-    if list(document.keys()) != ["inputs"]:
+def _read(document: Any, body: bytes, signature: Signature, key: str) -> dict[str, Array] | None:
+    if list(document.keys()) != [key]:
         return None
-    values = _by_name(document["inputs"], signature)
+    values = _by_name(document[key], signature)
     if values is None:
         return None
     specs = {spec.name: spec for spec in signature.inputs}
@@ -67,7 +70,7 @@ def _read(document: Any, body: bytes, signature: Signature) -> dict[str, Array] 
         arrays[name] = array
     # Lists among the numbers of the innermost ones would have been flattened with them: so each list is accounted for,
     # and strings, which may hold brackets, are the keys alone.
-    keys = 1 if isinstance(document["inputs"], simdjson.Array) else 1 + len(values)
+    keys = 1 if isinstance(document[key], simdjson.Array) else 1 + len(values)
     is_plain = body.count(b"[") == lists and body.count(b'"') == 2 * keys
     return arrays if is_plain else None
 

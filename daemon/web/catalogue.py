@@ -9,6 +9,8 @@ from daemon.release import Release, TensorSpec
 
 OnItsWay = Callable[[str], Mapping[str, str] | None]
 OnProbation = Callable[[str], Mapping[str, object] | None]
+_MOST = (1 << 63) - 1
+"""The greatest version that the journal can be asked for."""
 
 
 class Catalogue:
@@ -81,6 +83,22 @@ class Catalogue:
     def release(self, name: str, version: int | None = None) -> Release:
         """As ``of_version`` of those that are ``loaded``."""
         return of_version(self.loaded(name), version)
+
+    def past(self, name: str, version: int | None = None) -> Release:
+        """A release of ``name``, whether or not it is loaded: of that version, or the newest.
+
+        Raises UnknownModel or UnknownVersion; NotServing where there never was one.
+        """
+        self._need(name)
+        if version is not None:
+            found = self._journal.release(name, version) if version <= _MOST else None
+            if found is None:
+                raise UnknownVersion(f"model {name!r} has no version {version}")
+            return found
+        newest = self._journal.releases(name, limit=1)
+        if not newest:
+            raise NotServing(name)
+        return newest[0]
 
     def _need(self, name: str) -> None:
         if not self.knows(name):

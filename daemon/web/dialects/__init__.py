@@ -11,8 +11,9 @@ from daemon.web.asking import LIVE, Dialect, Target
 from daemon.web.dialects.invocations import INVOCATIONS
 from daemon.web.dialects.open_inference import OPEN_INFERENCE
 from daemon.web.dialects.plain import PLAIN
+from daemon.web.dialects.tensorflow import TENSORFLOW
 
-DIALECTS: tuple[Dialect, ...] = (PLAIN, OPEN_INFERENCE, INVOCATIONS)
+DIALECTS: tuple[Dialect, ...] = (PLAIN, OPEN_INFERENCE, TENSORFLOW, INVOCATIONS)
 
 LONGEST_PATH = 300
 """Of a path that is told here: what is longer has no model's name in it."""
