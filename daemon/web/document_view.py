@@ -12,7 +12,10 @@ from daemon.web.openapi import document
 _OPERATION = {
     "tags": ["document"],
     "summary": "This document",
-    "responses": answers({"type": "object", "required": ["openapi", "info", "paths"]}, {"openapi": "3.1.0"}),
+    "responses": answers(
+        {"type": "object", "required": ["openapi", "info", "paths"]},
+        {"openapi": "3.1.0", "info": {"title": "modeldrop", "version": "0.1.0"}, "paths": {}},
+    ),
 }
 
 
