@@ -77,6 +77,7 @@ _JSON_ANSWER = {
 _BINARY = {"type": "string", "contentMediaType": "application/octet-stream"}
 
 OPERATION: Mapping[str, Any] = {
+    "tags": ["v2"],
     "summary": "Run a model, by the Open Inference Protocol",
     "description": (
         "The body is JSON, or, with the header `Inference-Header-Content-Length`, as many bytes of JSON and behind "
