@@ -321,6 +321,19 @@ def test_every_route_stands_in_the_class_that_the_contract_gives_it(rig: WebRig)
         "/v2/logging": "admin",
         "/v2/repository/models/<model>/load": "admin",
         "/v2/repository/models/<model>/unload": "admin",
+        "/v1/models/<model>:predict": "predict",
+        "/v1/models/<model>/versions/<int:version>:predict": "predict",
+        "/v1/models/<model>/labels/<label>:predict": "predict",
+        "/v1/models": "read",
+        "/v1/models/<model>": "read",
+        "/v1/models/<model>/versions/<int:version>": "read",
+        "/v1/models/<model>/labels/<label>": "read",
+        "/v1/models/<model>/metadata": "read",
+        "/v1/models/<model>/versions/<int:version>/metadata": "read",
+        "/v1/models/<model>/labels/<label>/metadata": "read",
+        "/v1/models/<model>:<any(classify, regress):verb>": "read",
+        "/v1/models/<model>/versions/<int:version>:<any(classify, regress):verb>": "read",
+        "/v1/models/<model>/labels/<label>:<any(classify, regress):verb>": "read",
     }
 
 
