@@ -1,5 +1,6 @@
 """What the Open Inference Protocol tells of the server and of models: names, shapes, versions, readiness."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,12 @@ from daemon import __version__
 from daemon.lane.probation import ProbationTerms
 from daemon.release import Signature, TensorSpec
 from daemon.web.open_inference.models import config_of, metadata_of
+from daemon.web.open_inference.server import EXTENSIONS
 from tests import onnx_models
 from tests.fakes import release_of
 from tests.web_rig import WebRig
 
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "open-inference.md"
 STANDING_BY = ProbationTerms(seconds=60, max_error_rate=0.1, min_requests=10, non_finite="warn", keep_previous=True)
 INDEPENDENT = {"batch": {"equals_single": True}, "runs": [{"batch": 1, "seconds": 1e-3}, {"batch": 8, "seconds": 2e-3}]}
 
@@ -49,6 +52,15 @@ def test_server_tells_its_name_and_what_it_has(rig: WebRig, path: str) -> None:
     assert not {"trace", "sequence", "generate", "system_shared_memory"} & set(told["extensions"])
 
 
+def test_page_names_every_path_and_every_extension(rig: WebRig) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    rules = [rule.rule for rule in rig.app.url_map.iter_rules() if rule.rule.startswith("/v2/")]
+    paths = {re.sub("<version>|<int:version>", "N", rule.replace("<model>", "NAME")) for rule in rules}
+    assert len(paths) > 15
+    assert [path for path in paths if f"`{path}`" not in page] == []
+    assert [name for name in EXTENSIONS if f"`{name}`" not in page] == []
+
+
 def test_server_lives_and_is_ready_or_not(rig: WebRig) -> None:
     assert json_of(rig.get("/v2/health/live")) == {"live": True}
     assert json_of(rig.get("/v2/health/ready")) == {"ready": True}
@@ -77,6 +89,8 @@ def test_release_that_stands_by_is_told_beside_the_one_that_serves(rig: WebRig) 
     now, before = (json_of(rig.get(f"/v2/models/default{where}")) for where in ("", "/versions/1"))
     assert now["versions"] == before["versions"] == ["1", "2"]
     assert [now["inputs"][0]["datatype"], before["inputs"][0]["datatype"]] == ["INT64", "FP32"]
+    told = rig.get("/v2/models/default/versions/7").get_json()["error"]
+    assert told == "version 7 of model 'default' is not loaded: version 2 serves and version 1 stands by"
     for version in (1, 2):
         assert json_of(rig.get(f"/v2/models/default/versions/{version}/ready")) == {"name": "default", "ready": True}
     assert json_of(rig.get("/v2/models/default/versions/1/config"))["input"][0]["data_type"] == "TYPE_FP32"

@@ -124,14 +124,15 @@ class Catalogue:
 
 
 def of_version(loaded: Sequence[Release], version: int | None) -> Release:
-    """The one of ``loaded`` with that version, the first for None; raises UnknownVersion."""
+    """The one of ``loaded`` with that version, the first, which serves, for None; raises UnknownVersion."""
     if version is None:
         return loaded[0]
     for release in loaded:
         if release.version == version:
             return release
-    there = " and ".join(str(each.version) for each in loaded)
-    raise UnknownVersion(f"version {version} of model {loaded[0].model!r} is not loaded: loaded is {there}")
+    pairs = zip(loaded, ("serves", "stands by"), strict=False)
+    told = " and ".join(f"version {each.version} {does}" for each, does in pairs)
+    raise UnknownVersion(f"version {version} of model {loaded[0].model!r} is not loaded: {told}")
 
 
 def _described(release: Release | None) -> dict[str, object]:
