@@ -81,7 +81,9 @@ def ask(rig: WebRig, path: str, method: str, operation: Operation, kind: str, bo
 
 
 def judge(told: dict[str, Any], operation: Operation, answer: TestResponse) -> list[str]:
-    """What is wrong with an answer that is to be a 200."""
+    """What is wrong with an answer that is to be a 200, where there is one."""
+    if "200" not in operation["responses"]:
+        return [] if str(answer.status_code) in operation["responses"] else [f"{answer.status_code}"]
     if answer.status_code != 200:
         return [f"{answer.status_code}: {answer.text:.300}"]
     described = operation["responses"]["200"]
