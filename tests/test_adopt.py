@@ -21,9 +21,9 @@ from tests.fakes import FakeEngine, release_of
 RELEASE = release_of(3)
 
 
-def sent(value: float) -> dict[str, Array]:
+def sent(value: float, *, rows: int = 1) -> dict[str, Array]:
     """A request whose input says ``value``."""
-    return {"input": np.full((1, 2), value, np.float32)}
+    return {"input": np.full((rows, 2), value, np.float32)}
 
 
 class Recording(FakeEngine):
@@ -71,15 +71,17 @@ def warmed(holder: ModelHolder, engine: Engine, *recent: float, in_haste: bool =
 
     def requests_of(model: str) -> Sequence[Mapping[str, Array]]:
         assert model == RELEASE.model
-        return [sent(value) for value in recent]
+        return [sent(value, rows=number + 1) for number, value in enumerate(recent)]
 
     adoption = Adoption(holder, Path("store"), lambda _: engine, recent=requests_of, timeout_seconds=5)
     return adoption.warm_engine(RELEASE, Stages(), in_haste=in_haste)
 
 
-def test_engine_is_warmed_by_every_recent_request_in_their_order(holder: ModelHolder, engine: Recording) -> None:
-    assert warmed(holder, engine, 7, 8, 9) is engine
-    assert engine.seen == [7, 8, 9]
+def test_engine_is_warmed_by_the_newest_recent_request_of_each_shape(holder: ModelHolder, engine: Recording) -> None:
+    recent = [sent(7), sent(8, rows=3), sent(9), sent(10, rows=3), sent(11, rows=2)]
+    adoption = Adoption(holder, Path("store"), lambda _: engine, recent=lambda _: recent, timeout_seconds=5)
+    assert adoption.warm_engine(RELEASE, Stages()) is engine
+    assert engine.seen == [7, 8, 11]
 
 
 def test_engine_is_warmed_by_made_up_inputs_where_there_were_no_requests(
@@ -95,14 +97,29 @@ def test_engine_is_run_once_in_haste(holder: ModelHolder, engine: Recording) -> 
     assert engine.seen == [7]
 
 
-@pytest.mark.parametrize(("in_haste", "narrow_saw"), [(False, [7, 8]), (True, [])])
-def test_every_gear_is_warmed_but_in_haste(
-    holder: ModelHolder, engine: Recording, in_haste: bool, narrow_saw: list[float]
-) -> None:
+def test_engine_whose_runs_claim_cores_is_not_run_in_haste(holder: ModelHolder, engine: Recording) -> None:
+    geared = GearedEngine([(2, engine)], CoreBudget(2))
+    warmed(holder, geared, 7, in_haste=True)
+    assert engine.seen == []
+    warmed(holder, geared, 7)
+    assert engine.seen == [7]
+
+
+def test_gear_to_come_is_made_and_warmed_when_its_release_serves(holder: ModelHolder, engine: Recording) -> None:
     narrow = Recording()
-    warmed(holder, GearedEngine([(2, engine), (1, narrow)], CoreBudget(2)), 7, 8, in_haste=in_haste)
-    assert engine.seen[:1] == [7]
-    assert narrow.seen == narrow_saw
+    geared = GearedEngine([(2, engine)], CoreBudget(2), [(1, lambda: narrow)])
+    adoption = Adoption(holder, Path("store"), lambda _: geared, recent=lambda _: [sent(7)], timeout_seconds=5)
+    adoption.publish(RELEASE, adoption.warm_engine(RELEASE, Stages()), Stages())
+    adoption.complete(release_of(4))
+    assert not geared.is_complete, "another release was meant"
+    adoption.complete(RELEASE)
+    assert list(geared.gears) == [engine, narrow]
+    assert narrow.seen == [7]
+
+
+def test_nothing_is_made_for_a_model_that_does_not_serve(holder: ModelHolder) -> None:
+    adoption = Adoption(holder, Path("store"), lambda _: FakeEngine(), recent=lambda _: (), timeout_seconds=5)
+    adoption.complete(RELEASE)
 
 
 @pytest.mark.parametrize("error", [InvalidInput("no"), InferenceFailed("no"), RunTimeout("no")])
@@ -193,7 +210,7 @@ def test_deploy_warms_by_what_its_model_was_asked_of_late(tmp_path: Path) -> Non
     with DeployingRig(tmp_path, recent=requests_of) as rig:
         rig.deploy(1, model="m")
         assert asked == ["m"]
-        assert rig.load.engines[0].runs == 2
+        assert rig.load.engines[0].runs == 1
 
 
 class Forms(Proofs):

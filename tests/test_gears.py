@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 
 from daemon.errors import Rejected, RunTimeout
-from daemon.runtime import Array, CoreBudget, Deadlines, EngineOptions, Gearbox, Output, gears_of, waits_for_cores
+from daemon.runtime import (
+    Array,
+    CoreBudget,
+    Deadlines,
+    Engine,
+    EngineOptions,
+    Gearbox,
+    Output,
+    complete,
+    is_complete,
+    waits_for_cores,
+)
 from daemon.runtime.gears import GearedEngine
 from tests import onnx_models
 from tests.fakes import WAIT_SECONDS, FakeEngine
@@ -82,8 +93,7 @@ def test_run_of_a_model_with_a_wide_session_alone_waits_for_all_of_its_cores() -
 def test_closing_closes_every_gear() -> None:
     wide, narrow = FakeEngine(), FakeEngine()
     engine = GearedEngine([(2, wide), (1, narrow)], CoreBudget(2))
-    assert list(gears_of(engine)) == [wide, narrow]
-    assert list(gears_of(wide)) == [wide]
+    assert list(engine.gears) == [wide, narrow]
     assert engine.signature is wide.signature
     assert engine.metadata is wide.metadata
     engine.close()
@@ -108,25 +118,104 @@ def test_model_gets_the_gears_that_its_trial_speaks_for(tmp_path: Path, deadline
     ten = {"input": np.zeros((1, 10), np.float32)}
     for trial, number, waits in ((LONG, 2, True), (SHORT, 1, False), ({}, 1, True)):
         engine = gearbox(deadlines).load(path, trial)
-        assert len(gears_of(engine)) == number
+        assert is_complete(engine) is (number == 1)
+        complete(engine, lambda _: None)
+        assert is_complete(engine)
+        gears = engine.gears if isinstance(engine, GearedEngine) else [engine]
+        assert len(gears) == number
         assert waits_for_cores(engine) is waits
-        for each in (engine, *gears_of(engine)):
+        for each in (engine, *gears):
             assert each.run(ten, timeout_seconds=5)[0].tolist() == [[2.5] * 5]  # type: ignore[union-attr]
         engine.close()
+
+
+def test_widest_gear_is_made_first(tmp_path: Path, deadlines: Deadlines) -> None:
+    path = onnx_models.constant_model(tmp_path / "m.onnx", 2.5)
+    engine = gearbox(deadlines).load(path, LONG)
+    assert isinstance(engine, GearedEngine)
+    assert [threads for threads, _ in engine._engines] == [4]
+    engine.complete(lambda _: None)
+    assert [threads for threads, _ in engine._engines] == [4, 1]
+    engine.close()
 
 
 def test_large_model_is_not_had_twice(tmp_path: Path, deadlines: Deadlines) -> None:
     path = onnx_models.constant_model(tmp_path / "m.onnx", 2.5)
     engine = gearbox(deadlines).load(path, {**LONG, "memory": {"resident_bytes": 1 << 30}})
-    assert len(gears_of(engine)) == 1
+    assert isinstance(engine, GearedEngine)
+    assert engine.is_complete
+    assert len(engine.gears) == 1
     engine.close()
+
+
+def test_run_takes_the_threads_of_the_only_gear_until_the_other_is_there() -> None:
+    wide, narrow, budget = FakeEngine(), FakeEngine(), CoreBudget(2)
+    engine = GearedEngine([(2, wide)], budget, [(1, lambda: narrow)])
+    with budget.claim(1, timeout_seconds=1), pytest.raises(RunTimeout):
+        engine.run(INPUTS, timeout_seconds=0.01)
+    engine.complete(lambda _: None)
+    with budget.claim(1, timeout_seconds=1):
+        engine.run(INPUTS, timeout_seconds=0.01)
+    assert (wide.runs, narrow.runs) == (0, 1)
+
+
+def test_gear_to_come_is_warm_before_a_run_may_take_it() -> None:
+    wide, narrow, budget = FakeEngine(), FakeEngine(), CoreBudget(2)
+    engine = GearedEngine([(2, wide)], budget, [(1, lambda: narrow)])
+    seen: list[int] = []
+
+    def warm(gear: Engine) -> None:
+        with budget.claim(2, timeout_seconds=1), pytest.raises(RunTimeout):
+            gear.run(INPUTS, timeout_seconds=0.01)  # it waits for a core like everybody
+        gear.run(INPUTS, timeout_seconds=1)
+        seen.append(len(engine.gears))
+
+    engine.complete(warm)
+    assert seen == [1]
+    assert narrow.runs == 1
+    assert list(engine.gears) == [wide, narrow]
+
+
+def test_gear_that_comes_after_the_end_is_closed() -> None:
+    wide, narrow, never = FakeEngine(), FakeEngine(), FakeEngine()
+    engine = GearedEngine([(4, wide)], CoreBudget(4), [(2, lambda: narrow), (1, lambda: never)])
+    engine.complete(lambda _: engine.close())
+    assert (wide.closes, narrow.closes, never.closes) == (1, 1, 0)
+    assert list(engine.gears) == [wide]
+    assert engine.is_complete
+
+
+def test_gear_that_cannot_be_warmed_is_closed_and_done_without() -> None:
+    wide, narrow = FakeEngine(), FakeEngine()
+    engine = GearedEngine([(2, wide)], CoreBudget(2), [(1, lambda: narrow)])
+
+    def warm(_: Engine) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        engine.complete(warm)
+    assert narrow.closes == 1
+    assert engine.is_complete
+    assert list(engine.gears) == [wide]
+
+
+def test_gear_that_cannot_be_made_is_done_without() -> None:
+    def make() -> Engine:
+        raise Rejected("load", "the file is gone")
+
+    engine = GearedEngine([(2, FakeEngine())], CoreBudget(2), [(1, make)])
+    with pytest.raises(Rejected, match="the file is gone"):
+        complete(engine, lambda _: None)
+    assert is_complete(engine)
+    assert len(engine.run(INPUTS, timeout_seconds=1)) == 1
 
 
 def test_threads_of_the_settings_are_what_every_model_gets(tmp_path: Path, deadlines: Deadlines) -> None:
     path = onnx_models.constant_model(tmp_path / "m.onnx", 2.5)
     engine = gearbox(deadlines, threads=3).load(path, LONG)
     assert isinstance(engine, GearedEngine)
-    assert engine._widest == 3
+    assert [threads for threads, _ in engine._engines] == [3]
+    assert engine.is_complete
     engine.close()
 
 

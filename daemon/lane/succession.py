@@ -21,9 +21,13 @@ from daemon.lane.order import Entry
 from daemon.lane.probation import Probation
 from daemon.lane.stages import Stages
 from daemon.release import Event, Release
-from daemon.runtime import Engine
+from daemon.runtime import Engine, is_complete
 
 LOG = logging.getLogger("modeldrop.deployer")
+
+COMPLETE_AFTER_SECONDS = 1.0
+"""When a release that serves gets what its engine still lacks: nobody waits for it, and a swap or a start has cost the
+requests enough."""
 
 
 class Succession:
@@ -72,6 +76,9 @@ class Succession:
     ) -> Serving | None:
         """``release``, which is committed, serves from here on; ``told`` gives the events, once that is so."""
         retired = self._adoption.publish(release, engine, stages)
+        if not is_complete(engine):
+            due = time.monotonic() + COMPLETE_AFTER_SECONDS
+            self._enter(Entry(model=release.model, act=partial(self._complete, release), due=due))
         self.tell(told())
         return retired
 
@@ -152,6 +159,16 @@ class Succession:
         with stages.timed("store"):
             self._verify(before.sha256)
         return self._adoption.warm_engine(before, stages, in_haste=True)
+
+    def _complete(self, release: Release) -> None:
+        """What the engine of ``release`` still lacks is made of the same bytes, if it is loaded still."""
+        if release not in self._holder.loaded(release.model):
+            return
+        try:
+            self._verify(release.sha256)
+            self._adoption.complete(release)
+        except (Rejected, StoreDamaged) as error:
+            LOG.warning("version %d of %s serves with one session of two: %s", release.version, release.model, error)
 
     def _end_after(self, seconds: float, release: Release) -> None:
         due = time.monotonic() + seconds

@@ -9,7 +9,7 @@ from daemon.runtime.dtypes import Array, from_ort
 from daemon.runtime.engine import OnnxEngine, load_engine, map_engine
 from daemon.runtime.fitting import fit, fit_inputs
 from daemon.runtime.flat_json import read_flat
-from daemon.runtime.gears import Gearbox, gears_of, waits_for_cores
+from daemon.runtime.gears import Gearbox, complete, is_complete, waits_for_cores
 from daemon.runtime.headroom import Headroom, headroom
 from daemon.runtime.memory import trim
 from daemon.runtime.plans import batch_limit_seconds, batch_size
@@ -39,6 +39,7 @@ __all__ = [
     "batch_size",
     "can_save",
     "check_providers",
+    "complete",
     "decode",
     "decoder_of",
     "encode",
@@ -46,8 +47,8 @@ __all__ = [
     "fit",
     "fit_inputs",
     "from_ort",
-    "gears_of",
     "headroom",
+    "is_complete",
     "load_engine",
     "map_engine",
     "read_flat",

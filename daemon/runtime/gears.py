@@ -1,8 +1,10 @@
 """A model in several sessions, of which each run takes the one that fits the cores that are free; any thread."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,44 +21,95 @@ CHEAP_BYTES = 64 << 20
 """A model that takes no more memory may have it twice; of a compiled form the weights are shared anyway."""
 
 
+Gear = tuple[int, Engine]
+GearToCome = tuple[int, Callable[[], Engine]]
+
+
 class GearedEngine:
     """One model as several engines, the widest first, each with the threads that its runs take from the budget.
 
-    ``run`` may be called by many threads at once. It owns the engines, which ``close`` closes.
+    ``run`` and ``close`` may be called by many threads at once, ``complete`` by whoever loads. It owns the engines,
+    which ``close`` closes. Those ``to_come`` are made by ``complete``: until then, runs make do with the others.
     """
 
-    def __init__(self, engines: Sequence[tuple[int, Engine]], budget: CoreBudget) -> None:
-        self._engines = tuple(engines)
-        self.gears = tuple(engine for _, engine in engines)
-        self._widest, self._narrowest = engines[0][0], engines[-1][0]
+    def __init__(self, engines: Sequence[Gear], budget: CoreBudget, to_come: Sequence[GearToCome] = ()) -> None:
+        self._lock = threading.Lock()
+        self._engines = tuple(engines)  # changed under _lock, read without it
+        self._is_closed = False  # guarded by _lock
+        self._to_come = list(to_come)  # the loading thread's alone
         self._budget = budget
+
+    @property
+    def gears(self) -> Sequence[Engine]:
+        """The engines that are made by now."""
+        return [engine for _, engine in self._engines]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is to come."""
+        return not self._to_come
 
     @property
     def signature(self) -> Signature:
         """The inputs and outputs, as the model declares them."""
-        return self.gears[0].signature
+        return self._engines[0][1].signature
 
     @property
     def metadata(self) -> Mapping[str, object]:
         """What the model says of itself."""
-        return self.gears[0].metadata
+        return self._engines[0][1].metadata
 
     def run(self, inputs: Mapping[str, Array], *, timeout_seconds: float) -> list[Output]:
         """As ``Engine.run``; the wait for a core is part of the time."""
         due = time.monotonic() + timeout_seconds
-        with self._budget.claim(self._widest, least=self._narrowest, timeout_seconds=timeout_seconds) as cores:
-            engine = next((engine for threads, engine in self._engines if threads <= cores), self.gears[-1])
+        gears = self._engines
+        widest, narrowest = gears[0][0], gears[-1][0]
+        with self._budget.claim(widest, least=narrowest, timeout_seconds=timeout_seconds) as cores:
+            engine = next((engine for threads, engine in gears if threads <= cores), gears[-1][1])
             return engine.run(inputs, timeout_seconds=max(0.0, due - time.monotonic()))
+
+    def complete(self, warm: Callable[[Engine], None]) -> None:
+        """Makes the gears to come; each is ``warm``ed, by runs that claim cores as all do, before requests may take it.
+
+        Loads must not overlap. Raises as they and ``warm`` do, and then does without that gear for good.
+        """
+        while self._to_come:
+            threads, make = self._to_come.pop(0)
+            engine = make()
+            try:
+                warm(GearedEngine([(threads, engine)], self._budget))
+            except BaseException:
+                engine.close()
+                raise
+            if not self._takes(threads, engine):
+                engine.close()
+                self._to_come.clear()
 
     def close(self) -> None:
         """As ``Engine.close``."""
-        for engine in self.gears:
+        with self._lock:
+            self._is_closed = True
+            engines = self._engines
+        for _, engine in engines:
             engine.close()
 
+    def _takes(self, threads: int, engine: Engine) -> bool:
+        """False once it is closed: then ``engine`` is for the caller to close."""
+        with self._lock:
+            if not self._is_closed:
+                self._engines = (*self._engines, (threads, engine))
+            return not self._is_closed
 
-def gears_of(engine: Engine) -> Sequence[Engine]:
-    """The engines of which a run of ``engine`` takes one: itself, unless it is geared."""
-    return engine.gears if isinstance(engine, GearedEngine) else (engine,)
+
+def complete(engine: Engine, warm: Callable[[Engine], None]) -> None:
+    """Makes the gears that ``engine`` still lacks, as ``GearedEngine.complete``; nothing where it is not geared."""
+    if isinstance(engine, GearedEngine):
+        engine.complete(warm)
+
+
+def is_complete(engine: Engine) -> bool:
+    """Whether ``engine`` has every gear that it is to have."""
+    return not isinstance(engine, GearedEngine) or engine.is_complete
 
 
 def waits_for_cores(engine: Engine) -> bool:
@@ -67,6 +120,9 @@ def waits_for_cores(engine: Engine) -> bool:
 @dataclass(frozen=True, slots=True)
 class Gearbox:
     """Makes the engines that serve, from what a model's trial measured. Loads must not overlap.
+
+    Only the first gear is made at once, the widest: alone it serves one client at a time as well as both do, and many
+    clients about as well (``plans``). The other one is made when somebody ``complete``s the engine.
 
     ``options.threads`` other than 0 is what every model gets.
     """
@@ -92,13 +148,6 @@ class Gearbox:
             return make(replace(self.options, threads=self.options.threads or 1))
         if self.options.threads:
             return GearedEngine([(self.options.threads, make(self.options))], self.budget)
-        wanted = gears(trial, self.cores, is_cheap_twice=copy_bytes <= CHEAP_BYTES)
-        engines: list[tuple[int, Engine]] = []
-        try:
-            for threads in wanted:
-                engines.append((threads, make(replace(self.options, threads=threads))))
-        except BaseException:
-            for _, engine in engines:
-                engine.close()
-            raise
-        return GearedEngine(engines, self.budget)
+        first, *others = gears(trial, self.cores, is_cheap_twice=copy_bytes <= CHEAP_BYTES)
+        to_come = [(threads, partial(make, replace(self.options, threads=threads))) for threads in others]
+        return GearedEngine([(first, make(replace(self.options, threads=first)))], self.budget, to_come)
