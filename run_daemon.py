@@ -7,6 +7,7 @@ the daemon cannot start, 128 plus the signal's number after a second signal.
 """
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -55,17 +56,30 @@ def main() -> int:
         print(f"modeldrop {__version__}")
         return 0
     signals = Signals()
-    from daemon import running  # takes half a second, in which a signal may come
-
+    gc.disable()  # until the daemon is ready: of what a start makes, little is garbage
     try:
-        settings = running.checked(arguments.config)
-        if arguments.check:
-            print("config ok")
-            return 0
-        return running.run(settings, signals.on_first)
+        return _run(arguments, signals)
     except (ConfigError, StartupError) as error:
         print(f"modeldrop: {error}", file=sys.stderr)
         return REFUSED
+
+
+def _run(arguments: argparse.Namespace, signals: Signals) -> int:
+    from daemon import early
+    from daemon.config import load
+    from daemon.intake.ahead import Ahead
+
+    settings = load(arguments.config)
+    with Ahead() as ahead:
+        if not arguments.check:
+            early.look_ahead(settings, ahead)
+        from daemon import running  # takes half a second, in which a signal may come
+
+        running.check(settings)
+        if arguments.check:
+            print("config ok")
+            return 0
+        return running.run(settings, signals.on_first, known=ahead.known)
 
 
 def _arguments() -> argparse.Namespace:

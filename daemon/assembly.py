@@ -17,6 +17,7 @@ The threads of the daemon, and what each alone may touch:
 | deadlines  | engine runs     | nothing: it sets the terminate flag of runs that are overdue           |
 | start-up   | serve           | nothing: it waits for the restored and the dropped, then announces     |
 | native-log | run_daemon      | the pipe behind file descriptor 2                                      |
+| hash-ahead | run_daemon      | nothing: they read stored files before the others are there            |
 
 Every one of them is joined by the ``stop`` or ``close`` of whoever started it. Two more processes end with the daemon:
 the trials' warm parent, and what it forks for each trial.
@@ -39,6 +40,7 @@ from daemon.errors import ConfigError, ModeldropError, StartupError
 from daemon.history import Journal
 from daemon.holder import ModelHolder
 from daemon.http.sockets import close as close_socket
+from daemon.intake.ahead import Known, nothing
 from daemon.intake.named import NamedFiles
 from daemon.intake.statelock import StateLock
 from daemon.lifecycle import Daemon, HttpServer
@@ -92,13 +94,16 @@ def _check_front(front: str) -> None:
         )
 
 
-def assemble(settings: Settings) -> Daemon:
-    """Every part, built once; raises ConfigError or StartupError, and then nothing is left behind."""
+def assemble(settings: Settings, *, known: Known = nothing) -> Daemon:
+    """Every part, built once; raises ConfigError or StartupError, and then nothing is left behind.
+
+    ``known`` has hashed stored files already.
+    """
     with ExitStack() as undo:
-        return _assemble(settings, undo)
+        return _assemble(settings, undo, known)
 
 
-def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
+def _assemble(settings: Settings, undo: ExitStack, known: Known) -> Daemon:
     state_dir = settings.place(settings.state_dir)
     undo.enter_context(StateLock(state_dir))
     _make_folder(settings.place(settings.watch.drop_dir), "watch.drop_dir")
@@ -109,7 +114,7 @@ def _assemble(settings: Settings, undo: ExitStack) -> Daemon:
     undo.callback(journal.close)
     holder = ModelHolder()
     undo.callback(holder.close)
-    spine = build_spine(settings, holder, journal, undo)
+    spine = build_spine(settings, holder, journal, undo, known=known)
     deployer = spine.deployer
     watcher, scanner = _watcher(settings, journal, deployer, happenings)
     readiness = Readiness(holder, journal, watcher.fault, default_model=settings.default_model)

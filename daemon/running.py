@@ -1,19 +1,22 @@
 """From a config file to an exit code: settings, log, daemon. The main thread runs it; signals come from above."""
 
 import faulthandler
+import gc
 import logging
 import os
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, suppress
-from pathlib import Path
 
 from daemon import __version__, log
 from daemon.assembly import assemble, check
-from daemon.config import Settings, load
+from daemon.config import Settings
+from daemon.intake.ahead import Known, nothing
 from daemon.intake.naming import shown
 from daemon.lifecycle import Daemon
 from daemon.runtime import memory
+
+__all__ = ["check", "run"]
 
 LOG = logging.getLogger("modeldrop")
 
@@ -24,15 +27,11 @@ OnSignal = Callable[[Callable[[], None]], None]
 """Takes what a signal is to call; calls it at once when one has come already."""
 
 
-def checked(config: Path) -> Settings:
-    """The settings in ``config``; raises ConfigError for what is wrong in itself or on this machine."""
-    settings = load(config)
-    check(settings)
-    return settings
+def run(settings: Settings, on_signal: OnSignal, *, known: Known = nothing) -> int:
+    """Serves until a signal; 0 when all that had begun was answered, else 1. Raises ConfigError or StartupError.
 
-
-def run(settings: Settings, on_signal: OnSignal) -> int:
-    """Serves until a signal; 0 when all that had begun was answered, else 1. Raises ConfigError or StartupError."""
+    ``known`` has hashed stored files already.
+    """
     memory.give_large_blocks_back()
     with log.NativeLog() as native, redirect_stderr(native.stderr):
         faulthandler.enable(native.stderr)
@@ -45,7 +44,7 @@ def run(settings: Settings, on_signal: OnSignal) -> int:
             stream=native.stderr,
         )
         try:
-            return _serve(assemble(settings), settings, on_signal)
+            return _serve(assemble(settings, known=known), settings, on_signal)
         finally:
             undo()
             faulthandler.disable()
@@ -64,6 +63,8 @@ def _serve(daemon: Daemon, settings: Settings, on_signal: OnSignal) -> int:
 
 
 def _announce(daemon: Daemon, settings: Settings) -> None:
+    gc.freeze()  # what a start made stays: a collection that looks through it holds every request up (10 ms and more)
+    gc.enable()
     line = f"ready {' '.join(daemon.addresses)} watching {shown(settings.watch.drop_dir)}\n"
     with suppress(OSError):  # whoever started it may not listen any more; it serves all the same
         sys.stdout.flush()

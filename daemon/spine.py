@@ -27,6 +27,7 @@ from daemon.gate import (
 )
 from daemon.history import Journal
 from daemon.holder import ModelHolder
+from daemon.intake.ahead import Known, nothing
 from daemon.intake.store import Store
 from daemon.lane import Lane
 from daemon.lane.adopt import Adoption
@@ -64,15 +65,20 @@ class Spine:
     warm_up: Callable[[], None]
 
 
-def build_spine(settings: Settings, holder: ModelHolder, journal: Journal, undo: ExitStack) -> Spine:
-    """Every part of the spine, once; ``undo`` gets what ends them. Raises StartupError."""
+def build_spine(
+    settings: Settings, holder: ModelHolder, journal: Journal, undo: ExitStack, *, known: Known = nothing
+) -> Spine:
+    """Every part of the spine, once; ``undo`` gets what ends them. Raises StartupError.
+
+    ``known`` has hashed stored files already.
+    """
     options = engine_options(settings)
     deadlines = Deadlines()
     undo.callback(deadlines.stop)
     parent = WarmParent()
     undo.callback(parent.stop)
-    store = _open_store(settings.place(settings.state_dir) / "store")
-    proofs = Proofs(saved_key(options))
+    store = _open_store(settings.place(settings.state_dir) / "store", known)
+    proofs = Proofs(saved_key(options), known=known)
     ring = _ring(settings.gate)
     cores = usable_cores()
     gearbox = Gearbox(options, deadlines, CoreBudget(cores), cores)
@@ -163,9 +169,9 @@ def _golden_folder(settings: Settings) -> Path | None:
     return settings.place(folder) if folder else None
 
 
-def _open_store(root: Path) -> Store:
+def _open_store(root: Path, known: Known) -> Store:
     try:
-        return Store(root)
+        return Store(root, known=known)
     except OSError as error:
         raise StartupError(f"state_dir: the store {root} cannot be made: {error.strerror}") from None
 

@@ -15,6 +15,7 @@ FLOORS: dict[str, int] = {
     "daemon.spine": 7,
     "daemon.lifecycle": 7,
     "daemon.running": 7,
+    "daemon.early": 7,
     "daemon.server": 7,
     "daemon.http": 7,
     "daemon.native": 7,

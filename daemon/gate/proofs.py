@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.errors import ModeldropError, StoreDamaged
+from daemon.intake.ahead import Known, nothing
 from daemon.intake.entry import date_back, fsync_path, would_show
 from daemon.intake.members import MADE_FOLDER, Fingerprint, fingerprint
 from daemon.intake.store import hash_members
@@ -48,11 +49,12 @@ class _Held:
 class Proofs:
     """Keeps proofs by model file. For one thread; what lies on disk is trusted only as far as its digests hold.
 
-    They are checked once, and again where a file does not look as it did.
+    They are checked once, and again where a file does not look as it did. ``known`` has hashed some files already.
     """
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, *, known: Known = nothing) -> None:
         self._key = key
+        self._known = known
         self._held: dict[Path, _Held] = {}
         self._unsealed: set[Path] = set()
 
@@ -98,7 +100,7 @@ class Proofs:
         if held is not None and model_file in self._unsealed:
             LOG.warning("what was proved of %s changed before it was sealed, and is proved again", _entry_of(home))
             self.distrust(model_file)
-        elif (proof := _read(home)) is not None:
+        elif (proof := _read(home, self._known)) is not None:
             self._held[model_file] = _Held(proof, looks if would_show(looks.values()) else None)
             return proof
         return None
@@ -137,7 +139,7 @@ def _entry_of(home: Path) -> str:
 
 
 def _write(home: Path, proof: Proof) -> None:
-    digests = {path.name: _digest(path) for path in sorted(home.iterdir()) if path.name in _FORM_FILES}
+    digests = {path.name: _digest(path, nothing) for path in sorted(home.iterdir()) if path.name in _FORM_FILES}
     for name in digests:
         fsync_path(home / name)
     record = {**asdict(proof), "files": digests}
@@ -149,7 +151,7 @@ def _write(home: Path, proof: Proof) -> None:
     fsync_path(home.parent)
 
 
-def _read(home: Path) -> Proof | None:
+def _read(home: Path, known: Known) -> Proof | None:
     """The sealed proof, if the files that it speaks of are there and unharmed; else all of it is removed."""
     if not (home / _PROOF).is_file():  # the daemon died before it was sealed
         return None
@@ -158,7 +160,7 @@ def _read(home: Path) -> Proof | None:
         files = record.pop("files")
         proof = Proof(signature=signature_from(record.pop("signature")), **record)
         for name, digest in files.items():
-            if _digest(home / name) != digest:
+            if _digest(home / name, known) != digest:
                 raise StoreDamaged(f"{name} is not what was sealed")
         return proof
     except (ValueError, TypeError, KeyError, AttributeError, OSError, ModeldropError) as error:
@@ -167,8 +169,10 @@ def _read(home: Path) -> Proof | None:
         return None
 
 
-def _digest(path: Path) -> str:
-    return hash_members([("", path, fingerprint(path))])
+def _digest(path: Path, known: Known) -> str:
+    parts = [("", path, fingerprint(path))]
+    found = known(parts)
+    return found.sha256 if found is not None else hash_members(parts)
 
 
 def _remove_all(folder: Path, *, but: Path | None) -> None:

@@ -17,6 +17,7 @@ from daemon.history.feed import Feed
 from daemon.history.records import Outcome, Sighting, Standing, event_from_json, from_json, outcome_row
 from daemon.history.retention import Retention
 from daemon.history.sightings import Sightings
+from daemon.history.standing import standing
 from daemon.release import Event, Release
 
 LOG = logging.getLogger("modeldrop.journal")
@@ -152,15 +153,7 @@ class Journal:
 
     def standing(self) -> dict[str, Standing]:
         """What start-up owes each model that ever had a release: its newest, unless it was unloaded since."""
-        # with max(…), SQLite takes the other columns from the row that has it (sqlite.org/lang_select.html#bareagg)
-        newest = self._database.rows("SELECT model, max(version), record FROM releases GROUP BY model")
-        last = "SELECT model, max(id), stands, version FROM events WHERE stands IS NOT NULL GROUP BY model"
-        unloaded = {model: version for model, _, stands, version in self._database.rows(last) if stands == "unloaded"}
-        # a release committed after the unloading counts though its `live` event was lost in a power cut
-        return {
-            model: Standing(model, from_json(record), model in unloaded and version <= (unloaded[model] or version))
-            for model, version, record in newest
-        }
+        return standing(self._database.rows)
 
     def next_version(self, model: str) -> int:
         """One more than any version the model ever had; 1 for its first release."""

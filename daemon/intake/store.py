@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemon.errors import Rejected, SourceChanged, StoreDamaged, TooLarge
+from daemon.intake.ahead import Known, nothing
 from daemon.intake.copying import Part, digesting, filling_from_stream, pump, read_members
 from daemon.intake.entry import (
     create_member,
@@ -54,8 +55,9 @@ class Store:
     from the candidate: it is no part of the identity and goes with the entry. Files are 0444, folders 0700.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, known: Known = nothing) -> None:
         self.root = root
+        self._known = known
         self._hashed: dict[str, _Hashed] = {}  # by no lock: whoever hashes an entry anew comes to the same
         self._tmp = root / "tmp"
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -100,7 +102,7 @@ class Store:
         return Candidate(sha256, model_file, file_sha256, sum(sizes))
 
     def verify(self, sha256: str) -> Candidate:
-        """The stored candidate, its bytes hashed again unless this store has hashed these very files before.
+        """The stored candidate, its bytes hashed again unless these very files have been hashed by this daemon before.
 
         A file is the same while its device, inode, size and times are. Raises StoreDamaged where bytes are missing
         or others.
@@ -108,10 +110,10 @@ class Store:
         model_file = self._model_file(sha256)
         try:
             parts = stored_parts(model_file)
-            known = self._hashed.get(sha256)
-            if known is not None and known.parts == parts:
-                return known.candidate
-            found = hash_entry(model_file, parts)
+            before = self._hashed.get(sha256)
+            if before is not None and before.parts == parts:
+                return before.candidate
+            found = self._found(model_file, parts)
         except (OSError, Rejected, SourceChanged) as error:
             raise StoreDamaged(f"store entry {sha256} cannot be read: {error}") from error
         if found.sha256 != sha256:
@@ -138,6 +140,13 @@ class Store:
     def entries(self) -> set[str]:
         """The hashes of all entries."""
         return {entry.name for entry in os.scandir(self.root) if _SHA256.fullmatch(entry.name)}
+
+    def _found(self, model_file: Path, parts: Sequence[Part]) -> Candidate:
+        """The candidate that these files make."""
+        known = self._known(parts)
+        if known is None:
+            return hash_entry(model_file, parts)
+        return Candidate(known.sha256, model_file, known.file_sha256, known.size_bytes)
 
     def _model_file(self, sha256: str) -> Path:
         if not _SHA256.fullmatch(sha256):
