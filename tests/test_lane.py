@@ -1,6 +1,7 @@
 """The lane: one thread, one act after the other, models in turn, and an end that leaves nobody waiting."""
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -54,6 +55,17 @@ def hold(lane_of: Lane, model: str = "default") -> Stopper:
     lane_of.start()
     assert stopper.running.wait(WAIT_SECONDS)
     return stopper
+
+
+def test_interpreters_lock_changes_hands_more_often_while_an_act_runs(lane_of: Lane) -> None:
+    sys.setswitchinterval(0.005)  # the interpreter's own
+    lane_of.start()
+    (during,) = lane_of.enter([entry(act=sys.getswitchinterval)])
+    assert during.result(WAIT_SECONDS) == pytest.approx(lane.SWITCH_SECONDS)
+    (waited,) = lane_of.enter([entry()])
+    waited.result(WAIT_SECONDS)
+    assert lane_of.stop()
+    assert sys.getswitchinterval() == pytest.approx(0.005)
 
 
 def test_act_runs_on_the_lanes_thread_and_fills_its_future(lane_of: Lane) -> None:

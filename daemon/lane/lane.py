@@ -4,10 +4,12 @@ Any thread enters acts; they run on the thread "deployer".
 """
 
 import logging
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +18,9 @@ from daemon.lane.order import Entry, due, left_behind, next_up, overtaken, urgen
 from daemon.lane.wishes import Outcome
 
 LOG = logging.getLogger("modeldrop.deployer")
+
+SWITCH_SECONDS = 0.0005
+"""How long an act may keep the interpreter's lock while a request waits for it; the interpreter's own 5 ms are felt."""
 
 STOP_SECONDS = 5.0
 """How long the end waits for an act, such as a load, that nobody can cut short."""
@@ -81,11 +86,12 @@ class Lane:
     def _work(self) -> None:
         last_model: str | None = None
         while (entry := self._take(last_model)) is not None:
-            _fill(entry.future, entry.act)
-            for each in self._overtaken_by(entry):
-                _fill(each.future, each.overtake)
-            last_model = entry.model
-            self._after_each()
+            with _standing_back():
+                _fill(entry.future, entry.act)
+                for each in self._overtaken_by(entry):
+                    _fill(each.future, each.overtake)
+                last_model = entry.model
+                self._after_each()
 
     def _take(self, last_model: str | None) -> Entry | None:
         """The next entry; waits for one; None when it is time to stop.
@@ -116,6 +122,17 @@ class Lane:
             behind = left_behind(self._waiting, entry)
             self._waiting = [each for each in self._waiting if each not in behind]
         return behind
+
+
+@contextmanager
+def _standing_back() -> Iterator[None]:
+    """Has the lock of the interpreter change hands more often: one thread computes at length, others answer."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, SWITCH_SECONDS))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _serves(future: "Future[Any]") -> bool:
