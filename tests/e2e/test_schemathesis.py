@@ -35,8 +35,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, front: str) -> Iterator[Ri
     rig.kill()
 
 
-def found(rig: Rig, *arguments: str) -> str:
-    """What schemathesis says of ``rig``, when it finds anything or asks nothing."""
+def expect_nothing(rig: Rig, *arguments: str) -> None:
+    """Fails with what schemathesis says of ``rig``, when it finds anything or leaves an operation out."""
     told = rig.working_directory / "openapi.json"
     told.write_bytes(rig.get("/openapi.json", headers={"Authorization": f"Bearer {TOKEN}"}).body)
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", "--checks", "all"]
@@ -51,17 +51,17 @@ def found(rig: Rig, *arguments: str) -> str:
     )
     asked = re.search(r"(\d+) generated, (\d+) passed", ran.stdout)
     tested = re.search(r"Selected: (\d+)/\1\n\s*Tested: \1\n", ran.stdout)
-    is_clean = ran.returncode == 0 and tested and asked and int(asked[1]) == int(asked[2]) > 0
-    return "" if is_clean else ran.stdout
+    if ran.returncode or not tested or not asked or int(asked[1]) != int(asked[2]):
+        pytest.fail(ran.stdout, pytrace=False)
 
 
 @pytest.mark.timeout(180)
 def test_schemathesis_finds_nothing(guarded: Rig) -> None:
-    assert found(guarded, "--seed", "1", "--max-examples", "25") == ""
+    expect_nothing(guarded, "--seed", "1", "--max-examples", "15")
 
 
 @pytest.mark.slow
 @pytest.mark.both_fronts
 @pytest.mark.parametrize("seed", range(2))
 def test_schemathesis_finds_nothing_in_many_more_requests(guarded: Rig, seed: int) -> None:
-    assert found(guarded, "--seed", str(seed), "--max-examples", "200") == ""
+    expect_nothing(guarded, "--seed", str(seed), "--max-examples", "200")

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from flask import Blueprint, Response
-from werkzeug.exceptions import MethodNotAllowed
 
 from daemon.errors import NotServing, UnknownVersion
 from daemon.release import Dim, Release, TensorSpec
@@ -26,10 +25,9 @@ DTYPES = {
     **{name: f"DT_{name.upper()}" for name in ("uint8", "uint16", "uint32", "uint64")},
 }
 """TensorFlow's name of each dtype; what is no tensor is a ``DT_VARIANT``."""
-VERBS = (":predict", ":classify", ":regress")
-_MODEL = "/v1/models/<model>"
+_MODEL = "/v1/models/<name:model>"
 _VERSION = f"{_MODEL}/versions/<int:version>"
-_LABEL = f"{_MODEL}/labels/<label>"
+_LABEL = f"{_MODEL}/labels/<name:label>"
 _OTHERS = "<any(classify, regress):verb>"
 
 
@@ -45,7 +43,6 @@ def model_status_routes(catalogue: Catalogue) -> Blueprint:
     @routes.get(_MODEL)
     @described(told.STATUS)
     def status(model: str) -> Response:
-        _refuse_verb(model)
         loaded = _loaded(catalogue, model)
         statuses = [_status(release, loaded) for release in loaded or [catalogue.past(model)]]
         return answer({"model_version_status": statuses, "name": model, "ready": bool(loaded)})
@@ -59,7 +56,6 @@ def model_status_routes(catalogue: Catalogue) -> Blueprint:
     @routes.get(_LABEL)
     @described(told.VERSION_STATUS)
     def label_status(model: str, label: str) -> Response:
-        _refuse_verb(label)
         loaded = catalogue.loaded(model)
         return answer({"model_version_status": [_status(_labelled(loaded, label), loaded)]})
 
@@ -135,9 +131,3 @@ def _labelled(loaded: Sequence[Release], label: str) -> Release:
     if places[label] >= len(loaded):
         raise UnknownVersion(f"no release of model {loaded[0].model!r} is loaded beside version {loaded[0].version}")
     return loaded[places[label]]
-
-
-def _refuse_verb(last: str) -> None:
-    """What is asked for by POST has a path that is a name's with a verb behind it."""
-    if last.endswith(VERBS):
-        raise MethodNotAllowed(valid_methods=["POST"])
