@@ -9,10 +9,10 @@ import pytest
 from flask import Flask
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from daemon.web import document_view
 from daemon.web.access import Tokens
 from daemon.web.describing import described
-from daemon.web.openapi import document
+from daemon.web.openapi import document as documents
+from daemon.web.openapi.document import document
 from daemon.web.openapi.schemas import TAGS
 from daemon.web.routes import class_of
 from tests.web_rig import WebRig
@@ -86,7 +86,7 @@ def test_document_is_made_when_it_is_asked_for_and_once(rig: WebRig, monkeypatch
         made.append(parts)
         return {"openapi": "3.1.0"}
 
-    monkeypatch.setattr(document_view, "document", make)
+    monkeypatch.setattr(documents, "document", make)
     assert made == []
     assert rig.get("/openapi.json").get_json() == rig.get("/openapi.json").get_json() == {"openapi": "3.1.0"}
     assert len(made) == 1

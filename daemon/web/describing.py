@@ -89,6 +89,9 @@ def header(name: str, form: Schema, description: str, *, example: object = None)
     return {"name": name, "in": "header", "description": description, **media(form, example)}
 
 
-RELEASE_HEADERS: Mapping[str, object] = {
-    name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Model-Name", "X-Model-Version", "X-Model-SHA256")
+_OF_RELEASES = ("X-Model-Name", "X-Model-Version", "X-Model-SHA256")
+RELEASE_HEADERS: Mapping[str, object] = {name: {"$ref": f"#/components/headers/{name}"} for name in _OF_RELEASES}
+RELEASE_HEADERS_IF_ANY: Mapping[str, object] = {
+    name: {"$ref": f"#/components/headers/{name}-if-any"} for name in _OF_RELEASES
 }
+"""Of answers that may or may not be a release's."""

@@ -7,7 +7,6 @@ from flask import Blueprint, Flask, Response
 from daemon.web.access import Tokens
 from daemon.web.answers import JSON, dumps
 from daemon.web.describing import answers, described
-from daemon.web.openapi import document
 
 _OPERATION = {
     "tags": ["document"],
@@ -25,6 +24,8 @@ def document_routes(app: Flask, tokens: Tokens) -> Blueprint:
 
     @cache
     def told() -> bytes:
+        from daemon.web.openapi.document import document  # which no start waits for
+
         return dumps(document(app, tokens))
 
     @routes.get("/openapi.json")

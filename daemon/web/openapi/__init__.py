@@ -1,5 +1,1 @@
-"""The OpenAPI document of everything that the daemon answers, put together from its routes. Any thread."""
-
-from daemon.web.openapi.document import document
-
-__all__ = ["document"]
+"""What the daemon answers in the words of OpenAPI, and the document that is put together from it. Any thread."""

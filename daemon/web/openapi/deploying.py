@@ -2,8 +2,17 @@
 
 from collections.abc import Mapping
 
-from daemon.web.describing import JSON, RELEASE_HEADERS, Operation, Schema, header, json_body, media, query, schema
-from daemon.web.openapi.schemas import HEADERS
+from daemon.web.describing import (
+    JSON,
+    RELEASE_HEADERS_IF_ANY,
+    Operation,
+    Schema,
+    header,
+    json_body,
+    media,
+    query,
+    schema,
+)
 
 _MODEL_NAME: Schema = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"}
 _SHA256 = "5aaba1bf33f90c2a269fd0f48f9c803bec7749d1ebdd592b70a26eee701b9ae7"
@@ -40,7 +49,7 @@ def _wanted(properties: Mapping[str, Schema], *required: str) -> Schema:
 _ANSWERS = {
     "200": {
         "description": "The release serves: every request that starts later is answered by it or a newer one",
-        "headers": {name: {**HEADERS[name], "required": False} for name in RELEASE_HEADERS},
+        "headers": RELEASE_HEADERS_IF_ANY,
         "content": {
             JSON: media(
                 {"oneOf": [schema("Deployed"), schema("Rehearsed")]},

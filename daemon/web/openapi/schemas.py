@@ -154,10 +154,14 @@ SCHEMAS: Mapping[str, Schema] = {
 }
 """By the names that ``daemon.web.describing.schema`` refers to."""
 
-HEADERS: Mapping[str, Mapping[str, object]] = {
+_OF_RELEASES: Mapping[str, Mapping[str, object]] = {
     "X-Model-Name": {"description": "the model that answered", "required": True, "schema": _TEXT},
     "X-Model-Version": {"description": "its version", "required": True, "schema": _VERSION},
     "X-Model-SHA256": {"description": "the SHA-256 of its bytes", "required": True, "schema": _SHA256},
+}
+HEADERS: Mapping[str, Mapping[str, object]] = {
+    **_OF_RELEASES,
+    **{f"{name}-if-any": {**header, "required": False} for name, header in _OF_RELEASES.items()},
     "Retry-After": {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 0}},
     "WWW-Authenticate": {"description": "how to say who asks", "required": True, "schema": {"const": "Bearer"}},
 }
