@@ -102,7 +102,7 @@ AIMS = (
     ),
     Aim("mlp, 32 connections: ours ÷ FastAPI one by one", 2.5, _rate(MLP, DEFAULT, FASTAPI), reasons.worked(MLP)),
     Aim(
-        "mlp, 32 connections, npy body, granian front: ours ÷ the same with batching off",
+        "mlp, 32 connections, binary body, granian front: ours ÷ the same with batching off",
         1.5,
         _rate(MLP, GRANIAN, GRANIAN_ONE_BY_ONE, what=binary_bodies.RATE),
         reasons.worked(MLP, GRANIAN),

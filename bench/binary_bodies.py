@@ -1,15 +1,15 @@
-"""The same serving with NumPy's own form as the body, where the daemon takes it: what remains without JSON.
+"""The same serving with bodies of the Open Inference Protocol's binary form, both ways: what remains without JSON.
 
-Beside ``bench.serving``, on whose servers it is measured: ours, by 32 connections, in each configuration.
+Beside ``bench.serving``, on whose servers it is measured: ours, by 32 connections, in each configuration. The bytes are
+those that Triton's own client sends, and as it does, without a content type of JSON.
 """
 
 import http.client
-import io
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
+import orjson
 
 from bench import wrk
 from bench.cells import Cell
@@ -19,20 +19,28 @@ from bench.models import Case
 from bench.page import Facts, Table, milliseconds, number
 from bench.processes import FREE, Running
 
-MEDIA_TYPE = "application/x-npy"
+PATH = "/v2/models/default/infer"
+HEADER = "Inference-Header-Content-Length"
+MEDIA_TYPE = "application/octet-stream"
 CASE, CONNECTIONS = "mlp", 32
 CELL = Cell(CASE, FREE, CONNECTIONS)
-RATE, P99 = "rate of npy bodies", "p99 of npy bodies"
+RATE, P99 = "rate of binary bodies", "p99 of binary bodies"
 
 
 def measure(case: Case, servers: Mapping[str, Running], folder: Path, facts: Facts, *, seconds: int) -> None:
     """One round of all servers of ours that take such a body."""
-    asking = wrk.script(folder / "ask-npy", _body(case), media_type=MEDIA_TYPE)
     for name in (each.name for each in CONFIGURATIONS):
-        if name in servers and _is_taken(servers[name], case):
-            felt = wrk.ask(servers[name], asking, connections=CONNECTIONS, seconds=seconds)
-            facts.setdefault(CELL.key(RATE, name), []).append(felt.rate)
-            facts.setdefault(CELL.key(P99, name), []).append(felt.p99)
+        server = servers.get(name)
+        input_name = None if server is None else _input_of(server)
+        if server is None or input_name is None:
+            continue
+        body, headers = body_of(case, input_name)
+        asking = wrk.script(folder / "ask-binary", body, paths=[PATH], media_type=MEDIA_TYPE, headers=headers)
+        felt = wrk.ask(server, asking, connections=CONNECTIONS, seconds=seconds)
+        if felt.failures:
+            raise RuntimeError(f"{name} failed {felt.failures} requests with binary bodies")
+        facts.setdefault(CELL.key(RATE, name), []).append(felt.rate)
+        facts.setdefault(CELL.key(P99, name), []).append(felt.p99)
 
 
 def tables(facts: Facts) -> Sequence[Table]:
@@ -42,19 +50,27 @@ def tables(facts: Facts) -> Sequence[Table]:
         (name, number(median(facts[CELL.key(RATE, name)])), milliseconds(median(facts[CELL.key(P99, name)])))
         for name in names
     ]
-    title = f"{CASE}, {CONNECTIONS} connections, body in NumPy's form"
+    title = f"{CASE}, {CONNECTIONS} connections, body and answer in binary (Open Inference Protocol)"
     return [Table(title, ("server", "requests/s", "p99 ms"), rows)] if rows else []
 
 
-def _body(case: Case) -> bytes:
-    written = io.BytesIO()
-    np.save(written, case.inputs)
-    return written.getvalue()
+def body_of(case: Case, input_name: str) -> tuple[bytes, Mapping[str, str]]:
+    """A request for all outputs in binary, and the header that says where its JSON ends."""
+    blob = case.inputs.tobytes()
+    entry = {
+        "name": input_name,
+        "shape": case.inputs.shape,
+        "datatype": "FP32",
+        "parameters": {"binary_data_size": len(blob)},
+    }
+    head = orjson.dumps({"inputs": [entry], "parameters": {"binary_data_output": True}})
+    return head + blob, {HEADER: str(len(head))}
 
 
-def _is_taken(server: Running, case: Case) -> bool:
+def _input_of(server: Running) -> str | None:
+    """The name of the model's input, where the server speaks the protocol."""
     with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as client:
-        client.request("POST", "/predict", _body(case), {"Content-Type": MEDIA_TYPE})
+        client.request("GET", "/v2/models/default")
         response = client.getresponse()
-        response.read()
-        return response.status == 200
+        told = response.read()
+        return str(orjson.loads(told)["inputs"][0]["name"]) if response.status == 200 else None

@@ -5,7 +5,7 @@ import resource
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ function init(args)
   local body = file:read("*a")
   file:close()
   for path in string.gmatch(%(paths)s, "%%S+") do
-    asked[#asked + 1] = wrk.format("POST", path, {["Content-Type"] = %(media_type)s}, body)
+    asked[#asked + 1] = wrk.format("POST", path, {%(headers)s}, body)
   end
 end
 local turn = 0
@@ -64,15 +64,27 @@ def require() -> None:
         raise SystemExit(MISSING)
 
 
-def script(folder: Path, body: bytes, *, paths: Sequence[str] = ("/predict",), media_type: str = JSON) -> Path:
-    """A script for ``wrk`` in ``folder``: ``body`` to each of ``paths`` in turn."""
+def script(
+    folder: Path,
+    body: bytes,
+    *,
+    paths: Sequence[str] = ("/predict",),
+    media_type: str = JSON,
+    headers: Mapping[str, str] | None = None,
+) -> Path:
+    """A script for ``wrk`` in ``folder``: ``body`` to each of ``paths`` in turn, with further ``headers``."""
     folder.mkdir(parents=True, exist_ok=True)
     sent = folder / "body"
     sent.write_bytes(body)
     asking = folder / "ask.lua"
-    values = {"body": sent, "paths": " ".join(paths), "media_type": media_type}
-    quoted = {name: json.dumps(str(value)) for name, value in values.items()}
-    asking.write_text(_SCRIPT % {**quoted, "mark": _MARK}, encoding="utf-8")
+    sends = {"Content-Type": media_type, **(headers or {})}
+    values = {
+        "body": json.dumps(str(sent)),
+        "paths": json.dumps(" ".join(paths)),
+        "headers": ", ".join(f"[{json.dumps(name)}] = {json.dumps(value)}" for name, value in sends.items()),
+        "mark": _MARK,
+    }
+    asking.write_text(_SCRIPT % values, encoding="utf-8")
     return asking
 
 

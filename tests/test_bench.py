@@ -5,16 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import onnxruntime as ort
 import pytest
 
-from bench import aims, configurations, limits, page, profiles, raw_limit, report, svg, swap, wrk
+from bench import aims, binary_bodies, configurations, limits, page, profiles, raw_limit, report, svg, swap, wrk
 from bench.body_size import body_of
 from bench.cells import AIMED, RAW, Cell, cells, groups
 from bench.configurations import DEFAULT
 from bench.crowd import FAILED, Taken
 from bench.figures import median, percentile, ratio
-from bench.models import NAMES, case_of
+from bench.models import NAMES, Case, case_of
 from bench.page import Facts, Plot, Section, Table, number, section_of, times
 from bench.procfs import memory_of
 from bench.servers import FLASK_WAITRESS, HELLO_WAITRESS
@@ -95,8 +96,22 @@ def test_felt_refuses_what_wrk_did_not_finish() -> None:
 def test_script_asks_every_path_with_the_body(tmp_path: Path) -> None:
     script = wrk.script(tmp_path, b"body", paths=["/a", "/b"]).read_text(encoding="utf-8")
     assert '"/a /b"' in script
+    assert '{["Content-Type"] = "application/json"}' in script
     assert "%%" not in script
     assert (tmp_path / "body").read_bytes() == b"body"
+
+
+def test_script_sends_further_headers(tmp_path: Path) -> None:
+    asked = wrk.script(tmp_path, b"body", media_type="a/b", headers={"X-Y": "1"}).read_text(encoding="utf-8")
+    assert '{["Content-Type"] = "a/b", ["X-Y"] = "1"}' in asked
+
+
+def test_binary_body_is_what_its_header_says() -> None:
+    case = Case("some", lambda path, _seed: path, np.ones((2, 3), np.float32))
+    body, headers = binary_bodies.body_of(case, "x")
+    length = int(headers["Inference-Header-Content-Length"])
+    assert json.loads(body[:length])["inputs"][0]["shape"] == [2, 3]
+    assert body[length:] == case.inputs.tobytes()
 
 
 def test_memory_is_read_in_bytes() -> None:
