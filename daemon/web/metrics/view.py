@@ -13,7 +13,7 @@ modeldrop_model_version{model="default"} 3.0
 """
 
 OPERATION = {
-    "tags": ["health"],
+    "tags": ["metrics"],
     "summary": "What is counted and measured, for Prometheus",
     "description": "OpenMetrics where `Accept` prefers it, else Prometheus' text format.",
     "responses": {

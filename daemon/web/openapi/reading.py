@@ -6,7 +6,7 @@ _EXAMPLE_MODEL = {
     "model": "default",
     "state": "live",
     "version": 1,
-    "sha256": "769b520e8ea4ae8cb3b5ff8e3dd9f7a0a6a6f2a8f5b0a5a4e5c8c7c6c5c4c3c2",
+    "sha256": "769b520ef3ef384b1fafe19d8102f37032412045518a90b4db5c7f6cf4815bdc",
     "model_path": "model_drop/deploy.onnx",
     "since": "2026-11-26T15:39:08.743Z",
     "inputs": [{"name": "input", "dtype": "float32", "shape": ["batch", 10]}],
