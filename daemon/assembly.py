@@ -23,50 +23,35 @@ Every one of them is joined by the ``stop`` or ``close`` of whoever started it. 
 the trials' warm parent, and what it forks for each trial.
 """
 
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
-from socket import socket
 
 from daemon import __version__
-from daemon.api import RequestLimits, build_app, code_of, refusal_of
+from daemon.api import RequestLimits, build_app, code_of
 from daemon.config import Settings
-from daemon.deployer import Deployer
-from daemon.errors import ConfigError, ModeldropError, StartupError
+from daemon.errors import ConfigError, StartupError
+from daemon.front import build_front, check_front, listen
 from daemon.history import Journal
 from daemon.holder import ModelHolder
-from daemon.http.sockets import close as close_socket
 from daemon.intake.ahead import Known, nothing
 from daemon.intake.named import NamedFiles
 from daemon.intake.statelock import StateLock
-from daemon.lifecycle import Daemon, HttpServer
+from daemon.lifecycle import Daemon
 from daemon.log import log_event
-from daemon.native.installed import WANTED
-from daemon.native.installed import why_not as granian_missing
+from daemon.lookout import allowed_dirs, build_watcher
 from daemon.release import Event
 from daemon.runtime import check_providers, runtime_versions
-from daemon.server import Admission, HttpError, Limits, Server, bind
 from daemon.spine import build_spine, engine_options
 from daemon.watcher import Watcher
-from daemon.watching.alarm import Alarm
-from daemon.watching.arming import Arming
-from daemon.watching.reader import Reader
-from daemon.watching.scanner import Scanner
-from daemon.watching.view import DropDirectory, Patience
-from daemon.web.access import Head, Tokens, authorise
+from daemon.web.access import Tokens
 from daemon.web.catalogue import Catalogue
-from daemon.web.door import PredictGrouping, is_quick
 from daemon.web.metrics import Happenings, MetricsPage, Sources, Watch, note_refusal
 from daemon.web.predicting import Predictor
 from daemon.web.readiness import Readiness
-from daemon.web.routes import is_slow
 
 MIB = 1 << 20
-SLOW_THREADS = 16
 WAITING_CLIENTS = 8
 """Long polls at once; the other slow threads are left to deploys."""
 
@@ -74,7 +59,7 @@ WAITING_CLIENTS = 8
 def check(settings: Settings) -> None:
     """Raises ConfigError for a setting that is wrong on this machine, though its form is right."""
     check_providers(engine_options(settings).providers)
-    _check_front(settings.server.front)
+    check_front(settings.server.front)
     state_dir, drop_dir = (
         settings.place(settings.state_dir).resolve(),
         settings.place(settings.watch.drop_dir).resolve(),
@@ -82,15 +67,6 @@ def check(settings: Settings) -> None:
     if state_dir.is_relative_to(drop_dir) or drop_dir.is_relative_to(state_dir):
         raise ConfigError(
             f"watch.drop_dir and state_dir: found {drop_dir} and {state_dir}, expected folders apart from each other"
-        )
-
-
-def _check_front(front: str) -> None:
-    why_not = granian_missing() if front == "granian" else None
-    if why_not is not None:
-        raise ConfigError(
-            f"server.front: found granian, {why_not}; expected granian {WANTED}x: "
-            "run `make fast`, or pip install 'modeldrop[fast]'"
         )
 
 
@@ -108,7 +84,7 @@ def _assemble(settings: Settings, undo: ExitStack, known: Known) -> Daemon:
     undo.enter_context(StateLock(state_dir))
     _make_folder(settings.place(settings.watch.drop_dir), "watch.drop_dir")
     _make_folder(state_dir / "spool", "state_dir")
-    sockets = _listen(settings, undo)
+    sockets = listen(settings, undo)
     happenings = Happenings()
     journal = Journal(state_dir / "journal.sqlite3", partial(_tell, happenings), keep_events=settings.history.events)
     undo.callback(journal.close)
@@ -116,7 +92,7 @@ def _assemble(settings: Settings, undo: ExitStack, known: Known) -> Daemon:
     undo.callback(holder.close)
     spine = build_spine(settings, holder, journal, undo, known=known)
     deployer = spine.deployer
-    watcher, scanner = _watcher(settings, journal, deployer, happenings)
+    watcher, scanner = build_watcher(settings, journal, deployer, happenings)
     readiness = Readiness(holder, journal, watcher.fault, default_model=settings.default_model)
     catalogue = Catalogue(
         holder,
@@ -163,19 +139,14 @@ def _assemble(settings: Settings, undo: ExitStack, known: Known) -> Daemon:
             )
         ),
     )
-    guard = partial(_guard, tokens, limits)
-    quick = partial(is_quick, predictor)
-    make = _front(settings.server.front)
-    server = make(
+    server = build_front(
+        settings,
         app,
         sockets,
-        _server_limits(settings),
-        guard,
-        is_slow,
-        state_dir / "spool",
-        quick,
-        PredictGrouping(predictor, wait_seconds=settings.batching.max_wait_ms / 1e3),
-        lambda method, path, error: note_refusal(predictor.counting, happenings, method, path, error.code),
+        predictor=predictor,
+        tokens=tokens,
+        limits=limits,
+        on_refusal=lambda method, path, error: note_refusal(predictor.counting, happenings, method, path, error.code),
     )
     undo.callback(server.close)
     return Daemon(
@@ -189,41 +160,11 @@ def _assemble(settings: Settings, undo: ExitStack, known: Known) -> Daemon:
     )
 
 
-def _front(front: str) -> Callable[..., HttpServer]:
-    """What makes the server; granian is imported only where it is asked for."""
-    if front == "granian":
-        from daemon.native.server import NativeServer
-
-        return NativeServer
-    return Server
-
-
 def _make_folder(folder: Path, setting: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StartupError(f"{setting}: the folder {folder} cannot be made: {error.strerror}") from None
-
-
-def _listen(settings: Settings, undo: ExitStack) -> list[socket]:
-    host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
-    named = [_placed(address, settings) for address in settings.server.listen]
-    sockets = bind(named or [f"{host}:{settings.server.port}"])
-    undo.callback(_close_unowned, sockets)
-    return sockets
-
-
-def _placed(address: str, settings: Settings) -> str:
-    """The address, with the path of a unix socket made absolute: like every path it is the config file's."""
-    path = address.removeprefix("unix:")
-    return address if path == address else f"unix:{settings.place(path)}"
-
-
-def _close_unowned(sockets: Sequence[socket]) -> None:
-    """Closes the sockets that no server has closed."""
-    for sock in sockets:
-        if sock.fileno() >= 0:
-            close_socket(sock)
 
 
 def _tell(happenings: Happenings, event: Event) -> None:
@@ -243,39 +184,10 @@ def _build(settings: Settings) -> dict[str, str]:
     return {"version": __version__, "onnxruntime_version": onnxruntime, "front": settings.server.front}
 
 
-def _watcher(
-    settings: Settings, journal: Journal, deployer: Deployer, happenings: Happenings
-) -> tuple[Watcher, Scanner]:
-    drop_dir = settings.place(settings.watch.drop_dir)
-    wake = threading.Event()
-    alarm = Alarm(wake)
-    reader = Reader(wake.set)
-    scanner = Scanner(
-        DropDirectory(drop_dir, settings.watch.drop_dir, settings.default_model, _allowed_dirs(settings)),
-        Patience(settings.watch.settle_ms, settings.watch.incomplete_seconds, settings.gate.integrity.required),
-        journal=journal,
-        submit=deployer.submit,
-        read=reader.read,
-        closed=alarm.bell.take_closed,
-        wake=wake.set,
-        noticed=happenings.noticed,
-    )
-
-    def report(event: str, reason: str) -> None:
-        journal.append(Event(event=event, reason=reason))
-
-    arming = Arming(alarm, drop_dir, report)
-    return Watcher(scanner, arming, reader, wake=wake, rescan_seconds=settings.watch.rescan_seconds), scanner
-
-
-def _allowed_dirs(settings: Settings) -> tuple[Path, ...]:
-    return tuple(settings.place(folder) for folder in settings.deploy.allowed_dirs)
-
-
 def _named_files(settings: Settings) -> NamedFiles:
     return NamedFiles(
         folder=settings.folder,
-        allowed=(settings.place(settings.watch.drop_dir), *_allowed_dirs(settings)),
+        allowed=(settings.place(settings.watch.drop_dir), *allowed_dirs(settings)),
         settle_ms=settings.watch.settle_ms,
         patience_seconds=settings.watch.incomplete_seconds,
         needs_sidecar=settings.gate.integrity.required,
@@ -288,31 +200,3 @@ def _api_limits(settings: Settings) -> RequestLimits:
         max_upload_bytes=int(settings.server.max_upload_mb * MIB),
         waiting_clients=WAITING_CLIENTS,
     )
-
-
-def _server_limits(settings: Settings) -> Limits:
-    return Limits(
-        threads=settings.server.threads,
-        slow_threads=SLOW_THREADS,
-        max_queue=settings.server.max_queued,
-        max_slow_queue=settings.server.max_queued,
-        connection_limit=settings.server.connections,
-        idle_seconds=settings.server.idle_seconds,
-        drain_seconds=settings.server.drain_seconds,
-    )
-
-
-def _guard(
-    tokens: Tokens, limits: RequestLimits, _method: str, path: str, _query: str, headers: Mapping[str, str], peer: str
-) -> Admission:
-    """Before a body is read: who may not send it, and how long it may be."""
-    limit = limits.of_body(path)
-    try:
-        authorise(Head(path, headers, peer), tokens)
-    except ModeldropError as error:
-        status, value, extra = refusal_of(error)
-        refusal = HttpError(
-            status, HTTPStatus(status).phrase, str(value["code"]), str(value["error"]), tuple(extra.items())
-        )
-        return Admission(limit, refusal)
-    return Admission(limit)
