@@ -21,6 +21,7 @@ CHAPTERS = (
     "gate.md",
     "how-it-works.md",
     "http.md",
+    "metrics.md",
     "mlflow-sagemaker.md",
     "openapi.md",
     "operations.md",
