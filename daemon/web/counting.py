@@ -1,5 +1,6 @@
 """Whose figures are whose: each release's by dialect, and those of requests that came to none. Any thread."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from daemon.release import Release
@@ -35,9 +36,14 @@ class Counting:
 
     def all(self) -> list[Counted]:
         """The same of every model, by name; at last what was refused before its release was known, by dialect."""
-        found = [row for model in self._faces.models() for row in self.of(model)]
-        refused = sorted(self._of_none.copy().items())
-        return [*found, *(Counted(None, dialect, figures.read()) for dialect, figures in refused)]
+        return list(self.each())
+
+    def each(self) -> Iterator[Counted]:
+        """``all``, each row read when it is asked for."""
+        for model in self._faces.models():
+            yield from self.of(model)
+        for dialect, figures in sorted(self._of_none.copy().items()):
+            yield Counted(None, dialect, figures.read())
 
     def refused(self, dialect: Dialect, kind: Failure, seconds: float = 0.0) -> None:
         """Counts a request that was told an error after ``seconds``, before its release was known."""

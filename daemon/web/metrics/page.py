@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from daemon.errors import Overloaded
 from daemon.web.metrics.daemon import deploy_metrics, http_metrics, model_metrics, state_metrics
+from daemon.web.metrics.families import patiently
 from daemon.web.metrics.requests import request_metrics
 from daemon.web.metrics.sources import Sources
 
@@ -55,7 +56,7 @@ class _House(Collector):
     def collect(self) -> Iterator[Metric]:
         sources = self._sources
         happened = sources.happenings.told()
-        yield from request_metrics(sources.counting.all(), sources.code_of)
+        yield from request_metrics(list(patiently(sources.counting.each(), every=8)), sources.code_of)
         yield from model_metrics(sources.holder.releases(), happened.loads)
         yield from deploy_metrics(happened)
         yield from state_metrics(sources.watch(), sources.faults(), sources.build)
