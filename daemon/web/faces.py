@@ -54,6 +54,8 @@ class Face:
 
     def rows(self, inputs: Mapping[str, Array]) -> int:
         """How many items a request has: the length of the first dimension where the model leaves it open, else 1."""
+        if self._counted is None:
+            return 1
         counted = inputs.get(self._counted)
         return len(counted) if counted is not None and counted.ndim else 1
 
@@ -121,8 +123,8 @@ class Faces:
         return [face for version, face in faces if version in versions]
 
 
-def _input_with_rows(signature: Signature) -> str:
-    """The first input if its first dimension is open; the empty name where it is not."""
+def _input_with_rows(signature: Signature) -> str | None:
+    """The first input if its first dimension is open."""
     first = next(iter(signature.inputs), None)
     is_open = first is not None and first.shape and not isinstance(first.shape[0], int)
-    return first.name if first is not None and is_open else ""
+    return first.name if first is not None and is_open else None
