@@ -68,11 +68,7 @@ class Asked:
 
         HandOver where it is packed and to be read ``at_once``: how long that takes cannot be told before.
         """
-        self.limit_bytes = limit_bytes
-        stated = self.fields.get("CONTENT_LENGTH") or ""
-        length = int(stated) if stated.isdecimal() else None
-        if length is not None and length > limit_bytes:
-            raise TooLarge(f"the body has {length} bytes; at most {limit_bytes} are taken")
+        length = self.length(limit_bytes)
         body: bytes = self.fields["wsgi.input"].read(-1 if length is None else length)
         encoding = self.fields.get("HTTP_CONTENT_ENCODING")
         if encoding is None:
@@ -80,6 +76,15 @@ class Asked:
         if self.at_once:
             raise HandOver
         return unpacked(body, encoding, limit_bytes)
+
+    def length(self, limit_bytes: int) -> int | None:
+        """How many bytes the body has as it comes, if that is known; raises TooLarge beyond ``limit_bytes``."""
+        self.limit_bytes = limit_bytes
+        stated = self.fields.get("CONTENT_LENGTH") or ""
+        length = int(stated) if stated.isdecimal() else None
+        if length is not None and length > limit_bytes:
+            raise TooLarge(f"the body has {length} bytes; at most {limit_bytes} are taken")
+        return length
 
 
 Tell = Callable[[list[Output]], Prediction]
@@ -98,10 +103,11 @@ class Dialect:
     ``name`` is its name in metrics. ``rules`` are the paths of the POST requests that run a model, as Flask has them,
     with ``<model>``, ``<int:version>`` or ``<label>`` for what is to answer. ``reader_of`` is called once a release.
     ``operation`` is OpenAPI's Operation Object (3.1) of these requests without what all dialects have alike: places in
-    the path, and errors.
+    the path, and errors. ``body_of`` reads the whole body, for which there may be a better way than the usual one.
     """
 
     name: str
     rules: tuple[str, ...]
     reader_of: Callable[[Release], Read]
     operation: Mapping[str, object]
+    body_of: Callable[[Asked, int], bytes] = Asked.body

@@ -43,7 +43,7 @@ class Group:
         figures.in_flight.append(None)
         self.joined.append(figures)
         try:
-            inputs, tell = read(asked, asked.body(limit_bytes))
+            inputs, tell = read(asked, dialect.body_of(asked, limit_bytes))
             if asked.patience_seconds is not None:
                 raise HandOver  # a deadline of its own is no deadline for the others
         except Exception as error:

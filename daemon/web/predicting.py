@@ -55,7 +55,7 @@ class Predictor:
         began = perf_counter()
         run = self._runs.at_once if asked.at_once else self._runs.alone
         try:
-            body = asked.body(self._max_body_bytes)
+            body = dialect.body_of(asked, self._max_body_bytes)
         except Exception as error:
             raise self._refused(dialect, error, began) from None
         try:

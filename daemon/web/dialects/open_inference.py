@@ -16,6 +16,7 @@ from daemon.web.answers import read_object
 from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell
 from daemon.web.open_inference.answers import Answers
 from daemon.web.open_inference.binary import Blobs
+from daemon.web.open_inference.body import HEADER, body_of
 from daemon.web.open_inference.inputs import Inputs
 from daemon.web.open_inference.large_json import LARGE_BYTES, read_large
 from daemon.web.open_inference.operation import OPERATION
@@ -24,7 +25,6 @@ from daemon.web.open_inference.raw import read_raw
 from daemon.web.open_inference.wanted import Outputs, Wanted
 from daemon.web.packing import packed
 
-HEADER = "HTTP_INFERENCE_HEADER_CONTENT_LENGTH"
 LEAST_PACKED_BYTES = 1 << 10
 """An answer below that is not worth packing."""
 MOST_PACKED_AT_ONCE_BYTES = 64 << 10
@@ -51,7 +51,7 @@ class _Reader:
             length = _json_length(stated, len(body))
             if length == 0:
                 return read_raw(body, self._signature), self._tell(asked, self._outputs.wanted(None, binary=True), None)
-            request, blobs = read_object(body[:length]), Blobs(body, length)
+            request, blobs = read_object(bytes(body[:length])), Blobs(body, length)
         stated = request.get("parameters")
         parameters = NONE if stated is None else _parameters(stated, asked)
         binary = flag(parameters, "binary_data_output", "the request", default=False)
@@ -121,4 +121,5 @@ OPEN_INFERENCE = Dialect(
     ("/v2/models/<model>/infer", "/v2/models/<model>/versions/<int:version>/infer"),
     _reader_of,
     OPERATION,
+    body_of,
 )

@@ -52,7 +52,7 @@ class Blobs:
             raise InvalidInput(f"input {spec.name!r}: expected {wanted} bytes of binary data, got {self.left}")
         begin, self._place = self._place, self._place + wanted
         if wire is None:
-            data = self._body[begin : self._place]
+            data = bytes(self._body[begin : self._place])
             return read_strings(data, math.prod(shape), spec.name).reshape(shape)
         return _numbers(self._body, begin, spec, wire, shape)
 
