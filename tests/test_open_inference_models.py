@@ -149,6 +149,7 @@ def test_configuration_has_full_shapes_where_one_input_has_no_open_rows(shape: t
     config = configured(inputs, [TensorSpec("y", "float32", (None,))], **INDEPENDENT)
     assert (config["max_batch_size"], config["input"][0]["dims"]) == (0, [-1, 3])
     assert [each["optional"] for each in config["input"]] == [False, True]
+    assert "dynamic_batching" not in config
 
 
 def test_configuration_has_no_batches_where_there_are_none() -> None:

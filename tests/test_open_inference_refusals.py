@@ -122,7 +122,7 @@ def test_any_path_but_a_bare_name_in_a_version_is_refused(rig: WebRig, content: 
         {"parameters": {"file:1/a.onnx": "QUFB", "file:1/b.onnx": "QUFB"}},
         {"parameters": {"file:1/model.onnx": "QUFB", "config": '{"default_model_filename": "a.onnx"}'}},
         {"parameters": {"file:1/model.onnx": "QUFB", "config": '{"default_model_filename": [1]}'}},
-        {"parameters": {f"file:1/{number}.onnx": "QUFB" for number in range(101)}},
+        {"parameters": {"file:1/m.onnx": "QUFB", **{f"file:1/{number}.data": "QUFB" for number in range(100)}}},
     ],
 )
 def test_load_refuses_what_is_malformed(rig: WebRig, body: object) -> None:
@@ -144,6 +144,11 @@ def test_unload_refuses_what_is_malformed(rig: WebRig, body: object) -> None:
     assert refusal_of(rig.post(UNLOAD, body))[0] == 400
 
 
+def test_refusal_of_a_long_configuration_tells_its_length(rig: WebRig) -> None:
+    answer = rig.post(LOAD, {"parameters": {"config": "x" * 70_000}})
+    assert answer.get_json()["error"] == "config: expected a short text of JSON, found one of 70000 bytes"
+
+
 def test_load_refuses_a_name_that_no_model_can_have(rig: WebRig, content: str) -> None:
     answer = rig.post("/v2/repository/models/.hidden/load", {"parameters": {"file:1/model.onnx": content}})
     assert refusal_of(answer) == (400, "bad_request")
@@ -154,7 +159,7 @@ def test_form_cannot_load_or_unload(rig: WebRig) -> None:
 
 
 @pytest.mark.parametrize("what", ["", "/ready", "/config"])
-@pytest.mark.parametrize("version", ["7", "0", "x", "-1", "1.0", "²", "9" * 5000, "%0A1"])
+@pytest.mark.parametrize("version", ["7", "0", "x", "-1", "1.0", "²", "9" * 5000, "%0A1", "%D9%A1"])
 def test_version_that_is_not_loaded_is_404(rig: WebRig, version: str, what: str) -> None:
     answer = rig.get(f"/v2/models/default/versions/{version}{what}")
     assert (answer.status_code, answer.get_json()["code"]) == (404, "not_found")
@@ -216,3 +221,8 @@ def test_what_no_level_is_is_refused_and_changes_nothing(
     with caplog.at_level(logging.INFO):
         assert refusal_of(rig.post(LOGGING, body))[0] == 400
         assert logging.getLogger().level == logging.INFO
+
+
+def test_refusal_of_another_file_for_the_log_tells_that_it_is_fixed(rig: WebRig) -> None:
+    told = rig.post(LOGGING, {"log_file": "/etc/passwd"}).get_json()["error"]
+    assert told == "log_file: expected 'logs/daemon.log', which is fixed, found '/etc/passwd'"

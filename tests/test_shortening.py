@@ -66,6 +66,12 @@ def test_string_of_just_the_length_is_short() -> None:
     assert shorten(io.BytesIO(text), limit_bytes=LIMIT) == Shortened(text, {})
 
 
+def test_stream_is_gone_through_from_its_beginning_wherever_it_is() -> None:
+    stream = io.BytesIO(b'{"a": 1}')
+    stream.read()
+    assert shorten(stream, limit_bytes=LIMIT).text == b'{"a": 1}'
+
+
 def test_what_stands_for_a_string_cannot_be_told_before() -> None:
     text = b'"' + b"A" * (LONG_BYTES + 1) + b'"'
     names = {next(iter(shorten(io.BytesIO(text), limit_bytes=LIMIT).spans)) for _ in range(3)}
