@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import helper
 from werkzeug.test import Client, TestResponse
 
 from daemon.web.door import PredictDoor
@@ -21,6 +23,8 @@ from tests.web_rig import LIMIT_BYTES, WebRig
 
 CHURN = "/models/churn/invocations"
 HOUSES = "/models/houses/invocations"
+MODELS = ["default", "churn", "houses", "pair", "optional", "zip", "strings", "count", "odd", "nests", "words", "total"]
+ENDS = ("invocations", "invoke")
 PLAIN_PEOPLE = [[30.5, "Bern", 3, True], [41.5, "Köln", 33, False]]
 
 
@@ -38,11 +42,27 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebRig]:
         onnx_models.row_count(rig.drop / "count.onnx")
         onnx_models.odd_numbers(rig.drop / "odd.onnx")
         onnx_models.odd_nests(rig.drop / "nests.onnx")
-        for name in ("churn", "houses", "pair", "optional", "zip", "strings", "count", "odd", "nests"):
+        onnx_models.identity(rig.drop / "words.onnx", "string", ["n", 1])
+        rows_and_total(rig.drop / "total.onnx")
+        for name in MODELS[1:]:
             answer = rig.post("/update_model", {"model_path": f"{name}.onnx", "model": name})
             assert answer.status_code == 200, answer.get_json()
         rig.settle()
         yield rig
+
+
+def rows_and_total(path: Path) -> Path:
+    """``x`` float32 [batch, 4] → ``y`` = x, and ``total`` [1, 4], the sum of its rows."""
+    return onnx_models.save(
+        path,
+        [
+            helper.make_node("Identity", ["x"], ["y"]),
+            helper.make_node("ReduceSum", ["x", "first"], ["total"], keepdims=1),
+        ],
+        [onnx_models.value("x", "float32", ["batch", 4])],
+        [onnx_models.value("y", "float32", ["batch", 4]), onnx_models.value("total", "float32", [1, 4])],
+        [onnx_models.constant("first", np.array([0], np.int64))],
+    )
 
 
 def ask(
@@ -339,6 +359,7 @@ def test_params_and_other_keys_mean_nothing(rig: WebRig, params: object) -> None
         (b'{"inputs": {"z": 1}}', "unknown input 'z'"),
         (b'{"instances": [{"input": [1]}, {"inputs": [1]}]}', "instances: expected an object with 'input' for row 2"),
         (b'{"instances": [{"input": [1]}, 3]}', "instances: expected an object with 'input' for row 2"),
+        (b'{"instances": {"input": [[1]]}}', "instances: expected a list of rows, got an object"),
         (b'{"dataframe_split": [[1]]}', "dataframe_split: expected an object"),
         (b'{"dataframe_split": {"columns": ["a"]}}', "dataframe_split: expected a key 'data'"),
         (b'{"dataframe_split": {"data": 3}}', "dataframe_split: expected a list of rows, got a number"),
@@ -357,10 +378,22 @@ def test_json_that_does_not_fit_is_told_why(rig: WebRig, body: bytes, said: str)
     assert refusal(ask(rig, "/invocations", body)).startswith(said)
 
 
+def test_columns_of_different_lengths_are_refused(rig: WebRig) -> None:
+    columns = {"age": [1, 2], "city": ["a", "b"], "visits": [1], "member": [True, False]}
+    said = "inputs: expected columns of equal length, got 2 in 'age', 1 in 'visits'"
+    assert refusal(ask(rig, CHURN, orjson.dumps({"inputs": columns}))) == said
+
+
+def test_number_of_hundreds_of_digits_beside_nan_is_out_of_range(rig: WebRig) -> None:
+    row = f'[NaN, "Bern", 1, true], [1{"0" * 400}, "Bern", 1, true]'
+    body = f'{{"dataframe_split": {{"columns": {json.dumps(COLUMNS)}, "data": [{row}]}}}}'
+    assert refusal(ask(rig, CHURN, body)) == "row 2, column 'age': expected a finite float32, found inf"
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"3", b'"a"', b"null", b'{"inputs": [[NaN', b'{"inputs": [[Infinity]]}',
-     b'{"inputs": [[Infinity, NaN]]}',      b"[" * 2000 + b"NaN", b'{"inputs": "NaN\xff"}'],
+     b'{"inputs": [[Infinity, NaN]]}', b"[" * 2000 + b"NaN", b'{"inputs": "NaN\xff"}'],
 )  # fmt: skip
 def test_what_is_no_json_object_or_list_is_refused(rig: WebRig, body: bytes) -> None:
     assert refusal(ask(rig, "/invocations", body), code="invalid_json").startswith("the body is ")
@@ -442,6 +475,19 @@ def test_outputs_that_make_no_table_are_no_csv(rig: WebRig) -> None:
     assert error == "output 'parts' is no table: ask for application/json"
     error = refusal(ask(rig, "/models/nests/invocations", body, accept="application/x-npy"), 406, "not_acceptable")
     assert error.startswith("output 'parts' is no tensor")
+
+
+def test_outputs_with_other_numbers_of_rows_are_told_by_name_and_are_no_csv(rig: WebRig) -> None:
+    body, path = orjson.dumps({"dataframe_split": {"data": [[1, 2, 3, 4]] * 2}}), "/models/total/invocations"
+    assert predictions(ask(rig, path, body)) == {"y": [[1, 2, 3, 4]] * 2, "total": [[2, 4, 6, 8]]}
+    error = refusal(ask(rig, path, body, accept="text/csv"), 406, "not_acceptable")
+    assert error.startswith("the outputs differ in their number of rows, 2 of 'y', 1 of 'total'")
+
+
+def test_column_of_strings_is_one_string_for_each_row_of_a_table(rig: WebRig) -> None:
+    path = "/models/words/invocations"
+    assert predictions(ask(rig, path, "a\nb c\n", "text/csv")) == ["a", "b c"]
+    assert predictions(ask(rig, path, orjson.dumps({"inputs": [["a"], ["b c"]]}))) == [["a"], ["b c"]]
 
 
 def test_scalar_is_one_row(rig: WebRig) -> None:
@@ -543,11 +589,7 @@ KINDS = st.sampled_from(
     ["", "application/json", "text/csv", "text/csv; header=present", "text/csv;header=absent", "application/x-npy",
      "application/octet-stream", "application/json; charset=latin-1", "image/png", "text/csv; charset"]
 )  # fmt: skip
-ENDS = ("invocations", "invoke")
-MODELS = ["default", "churn", "houses", "pair", "optional", "zip", "strings", "count", "odd", "nests", "nobody"]
-PATHS = st.sampled_from(
-    ["/invocations", *(f"/models/{name}/{end}" for name in MODELS for end in ("invocations", "invoke"))]
-)
+PATHS = st.sampled_from(["/invocations", *(f"/models/{name}/{end}" for name in [*MODELS, "nobody"] for end in ENDS)])
 ACCEPTS = st.sampled_from(["*/*", "text/csv", "application/x-npy", "text/csv;header=present", "nonsense", "a/b;q=x"])
 
 

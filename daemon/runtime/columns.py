@@ -25,9 +25,8 @@ ReadCells = Callable[[Cells, Dtype, Place], Array]
 MISSING = frozenset({"", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "<NA>", "null", "NULL", "None"})
 """The texts that mean no value, as pandas reads them; among strings they are what they are."""
 
-_NONE = type(None)
 _TAKEN: dict[Kind, frozenset[type]] = {
-    "float": frozenset({float, int, _NONE}),
+    "float": frozenset({float, int, type(None)}),
     "int": frozenset({int, float}),
     "bool": frozenset({bool, int}),
     "string": frozenset({str}),
@@ -53,8 +52,6 @@ def from_values(cells: Cells, dtype: Dtype, place: Place) -> Array:
     if not kinds <= taken:
         index = next(index for index, cell in enumerate(cells) if type(cell) not in taken)
         raise _unfit(cells, index, _EXPECTED[dtype.kind], place)
-    if _NONE in kinds:
-        return _array([math.nan if cell is None else cell for cell in cells], cells, dtype, place)
     if dtype.kind == "int" and float in kinds:
         return _array(_whole(cells, cells, place), cells, dtype, place)
     return _array(cells, cells, dtype, place)
@@ -88,7 +85,7 @@ def is_value(text: str, dtype: Dtype) -> bool:
 def _array(values: Cells, cells: Cells, dtype: Dtype, place: Place) -> Array:
     """``values``, which are ``cells`` understood, in ``dtype``; raises InvalidInput for what is beyond its range."""
     if dtype.kind == "float":
-        return _within(np.array(values, np.float64), cells, dtype, place)
+        return _within(np.array(values, np.float64), cells, dtype, place)  # where None is NaN
     if dtype.kind == "bool":
         odd = next((at for at, one in enumerate(values) if one not in (0, 1)), None)
         if odd is not None:

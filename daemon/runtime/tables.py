@@ -190,7 +190,7 @@ def _inner_shape(spec: TensorSpec, columns: int) -> tuple[int, ...] | None:
         return None
     if None in inner:
         rest = math.prod(dim for dim in inner if dim is not None)
-        inner[inner.index(None)] = columns // rest if rest else 0
+        inner[inner.index(None)] = columns // max(rest, 1)
     return tuple(dim for dim in inner if dim is not None)
 
 

@@ -82,7 +82,8 @@ INVOCATIONS = {
                 "text/csv": media({"type": "string"}, ",".join(map(str, _GIVEN)) + "\n"),
                 "application/x-npy": media(_BYTES),
             },
-        }
+        },
+        "406": {"$ref": "#/components/responses/406"},
     },
 }
 

@@ -106,6 +106,8 @@ def _form_of(value: Any) -> str:
         expected = "expected exactly one of 'inputs', 'instances', 'dataframe_split' and 'dataframe_records'"
         keys = found or list(value)[:10]
         raise InvalidInput(f"{expected}, found " + (", ".join(f"{key!r:.100}" for key in keys) or "an empty object"))
+    if found == ["instances"] and type(value["instances"]) is not list:
+        raise InvalidInput(f"instances: expected a list of rows, got {called(value['instances'])}")
     params = value.get("params")
     if params is not None and type(params) is not dict:
         raise InvalidInput(f"params: expected an object, got {called(params)}")
