@@ -60,6 +60,10 @@ def _rate(cell: Cell, name: str, other: str, *, what: str = "rate") -> Of:
     return lambda facts: ratio(facts[cell.key(what, name)], facts[cell.key(what, other)])
 
 
+def _binary_beside_bare(cell: Cell) -> Of:
+    return lambda facts: ratio(facts[cell.key(binary_bodies.RATE, DEFAULT)], facts[cell.key("rate", RAW)])
+
+
 def _swapped(what: str, case: str) -> Of:
     if what == "failures":
         return lambda facts: sum(sum(facts[f"failures, {way}, {case}"]) for way in swap.WAYS)
@@ -99,6 +103,12 @@ AIMS = (
         0.95,
         _rate(ENCODER, DEFAULT, RAW),
         reasons.worked(ENCODER),
+    ),
+    Aim(
+        "cnn, 8 connections, binary body: ours ÷ bare session.run, best threads",
+        0.95,
+        _binary_beside_bare(CNN),
+        reasons.beside_json(CNN, binary_bodies.RATE),
     ),
     Aim("mlp, 32 connections: ours ÷ FastAPI one by one", 2.5, _rate(MLP, DEFAULT, FASTAPI), reasons.worked(MLP)),
     Aim(

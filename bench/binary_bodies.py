@@ -1,7 +1,7 @@
 """The same serving with bodies of the Open Inference Protocol's binary form, both ways: what remains without JSON.
 
-Beside ``bench.serving``, on whose servers it is measured: ours, by 32 connections, in each configuration. The bytes are
-those that Triton's own client sends, and as it does, without a content type of JSON.
+Beside ``bench.serving``, on whose servers it is measured: ours, in the cells that an aim speaks of. The bytes are those
+that Triton's own client sends, and as it does, without a content type of JSON.
 """
 
 import http.client
@@ -13,7 +13,7 @@ import orjson
 
 from bench import wrk
 from bench.cells import Cell
-from bench.configurations import CONFIGURATIONS
+from bench.configurations import CONFIGURATIONS, DEFAULT
 from bench.figures import median
 from bench.models import Case
 from bench.page import Facts, Table, milliseconds, number
@@ -22,36 +22,46 @@ from bench.processes import FREE, Running
 PATH = "/v2/models/default/infer"
 HEADER = "Inference-Header-Content-Length"
 MEDIA_TYPE = "application/octet-stream"
-CASE, CONNECTIONS = "mlp", 32
-CELL = Cell(CASE, FREE, CONNECTIONS)
+CELLS: Mapping[Cell, Sequence[str]] = {
+    Cell("mlp", FREE, 32): [each.name for each in CONFIGURATIONS],
+    Cell("cnn", FREE, 8): [DEFAULT],
+    Cell("encoder", FREE, 8): [DEFAULT],
+}
+"""Where it is measured, and of which servers."""
 RATE, P99 = "rate of binary bodies", "p99 of binary bodies"
 
 
-def measure(case: Case, servers: Mapping[str, Running], folder: Path, facts: Facts, *, seconds: int) -> None:
-    """One round of all servers of ours that take such a body."""
-    for name in (each.name for each in CONFIGURATIONS):
-        server = servers.get(name)
-        input_name = None if server is None else _input_of(server)
-        if server is None or input_name is None:
+def measure(
+    cell: Cell, case: Case, servers: Mapping[str, Running], folder: Path, facts: Facts, *, seconds: int
+) -> None:
+    """One round in ``cell``."""
+    for name in CELLS[cell]:
+        if name not in servers:
             continue
-        body, headers = body_of(case, input_name)
+        body, headers = body_of(case, _input_of(servers[name]))
         asking = wrk.script(folder / "ask-binary", body, paths=[PATH], media_type=MEDIA_TYPE, headers=headers)
-        felt = wrk.ask(server, asking, connections=CONNECTIONS, seconds=seconds)
+        felt = wrk.ask(servers[name], asking, connections=cell.connections, seconds=seconds)
         if felt.failures:
             raise RuntimeError(f"{name} failed {felt.failures} requests with binary bodies")
-        facts.setdefault(CELL.key(RATE, name), []).append(felt.rate)
-        facts.setdefault(CELL.key(P99, name), []).append(felt.p99)
+        facts.setdefault(cell.key(RATE, name), []).append(felt.rate)
+        facts.setdefault(cell.key(P99, name), []).append(felt.p99)
 
 
 def tables(facts: Facts) -> Sequence[Table]:
     """The table, where anything was measured."""
-    names = [each.name for each in CONFIGURATIONS if CELL.key(RATE, each.name) in facts]
     rows = [
-        (name, number(median(facts[CELL.key(RATE, name)])), milliseconds(median(facts[CELL.key(P99, name)])))
+        (
+            f"{cell.case}, {cell.connections} conn.",
+            name,
+            number(median(facts[cell.key(RATE, name)])),
+            milliseconds(median(facts[cell.key(P99, name)])),
+        )
+        for cell, names in CELLS.items()
         for name in names
+        if cell.key(RATE, name) in facts
     ]
-    title = f"{CASE}, {CONNECTIONS} connections, body and answer in binary (Open Inference Protocol)"
-    return [Table(title, ("server", "requests/s", "p99 ms"), rows)] if rows else []
+    title = "Body and answer in binary (Open Inference Protocol), cores free"
+    return [Table(title, ("model", "server", "requests/s", "p99 ms"), rows)] if rows else []
 
 
 def body_of(case: Case, input_name: str) -> tuple[bytes, Mapping[str, str]]:
@@ -67,10 +77,8 @@ def body_of(case: Case, input_name: str) -> tuple[bytes, Mapping[str, str]]:
     return head + blob, {HEADER: str(len(head))}
 
 
-def _input_of(server: Running) -> str | None:
-    """The name of the model's input, where the server speaks the protocol."""
+def _input_of(server: Running) -> str:
+    """The name of the model's input."""
     with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as client:
         client.request("GET", "/v2/models/default")
-        response = client.getresponse()
-        told = response.read()
-        return str(orjson.loads(told)["inputs"][0]["name"]) if response.status == 200 else None
+        return str(orjson.loads(client.getresponse().read())["inputs"][0]["name"])

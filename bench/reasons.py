@@ -41,6 +41,14 @@ def faster(cell: Cell) -> Says:
     return told
 
 
+def beside_json(cell: Cell, rate: str) -> Says:
+    """How many a second it is in binary, whose facts are called ``rate``, and in JSON."""
+    return lambda facts: (
+        f"{number(median(facts[cell.key(rate, DEFAULT)]))} a second, "
+        f"{number(median(facts[cell.key('rate', DEFAULT)]))} with bodies in JSON"
+    )
+
+
 def trial(case: str) -> Says:
     """How long a deploy competes with requests, and what they feel without one."""
 

@@ -85,8 +85,9 @@ def _measure_group(case: Case, where: str, folder: Path, facts: Facts, effort: t
                 asked = [name for name in servers if number_ < all_rounds or name in AIMED[cell]]
                 for name in _rotated(asked, number_):
                     _ask(cell, name, servers[name], asking, facts, seconds * SECONDS.get(case.name, 1))
-            if binary_bodies.CELL in now:
-                binary_bodies.measure(case, servers, folder, facts, seconds=seconds)
+            for cell in binary_bodies.CELLS.keys() & set(now):
+                lasting = seconds * SECONDS.get(case.name, 1)
+                binary_bodies.measure(cell, case, servers, folder, facts, seconds=lasting)
             if now:
                 _run_bare(now, case.name, model, facts, seconds * SECONDS.get(case.name, 1) / 2)
     limits.time_json(case, where, facts)
