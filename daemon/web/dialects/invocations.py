@@ -1,4 +1,4 @@
-"""What MLflow's and SageMaker's clients say: ``POST /invocations``, in JSON, CSV, ``.npy`` or raw bytes.
+"""What MLflow's and SageMaker's clients say: ``POST /invocations``, in JSON, CSV, NumPy's files or raw bytes.
 
 Entered by request threads. The content type says what came, ``Accept`` what is to go back: JSON where it says nothing
 else. ``/models/NAME/invocations`` asks a named model, and so does ``/models/NAME/invoke``, as SageMaker has it.
@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from daemon.errors import InvalidInput, UnsupportedMediaType
+from daemon.errors import UnsupportedMediaType
 from daemon.release import Release, Signature
-from daemon.runtime import Array, Output, encode, fit
+from daemon.runtime import Array, Output, encode, fit_inputs
 from daemon.runtime.tables import fitter_of, header_test_of
 from daemon.web.accepting import ANYTHING, best_of
 from daemon.web.answers import JSON, dumps, release_headers
-from daemon.web.array_files import NPY, npy_array, npy_pieces
+from daemon.web.array_files import NPY, npy_array
+from daemon.web.array_forms import FILES, chooser, file_reader
 from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell
 from daemon.web.invoking.csv_tables import CSV, read_csv, write_csv
 from daemon.web.invoking.operations import INVOCATIONS as OPERATION
@@ -24,13 +25,11 @@ from daemon.web.invoking.scoring import Manner, Scored, json_reader_of
 from daemon.web.open_inference.raw import read_raw
 
 RAW = "application/octet-stream"
-OFFERED = (JSON, CSV, NPY)
+OFFERED = (JSON, CSV, *sorted(FILES))
 NAMED_CSV = f"{CSV}; header=present"
 _NEVER_JSON = ("multipart/", "image/", "audio/", "video/")
 _OTHER_FORMS = frozenset(
     {
-        "application/x-npz",
-        "application/zip",
         "application/x-protobuf",
         "application/x-recordio-protobuf",
         "application/vnd.apache.parquet",
@@ -42,7 +41,7 @@ _OTHER_FORMS = frozenset(
 _UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
 _NPY_BEGINS = b"\x93NUMPY"
 
-ReadForm = Callable[[bytes, Mapping[str, str]], Scored]
+ReadForm = Callable[[Asked, bytes, Mapping[str, str]], Scored]
 """The inputs that a body holds, given the parameters of its content type, and the manner of its answer."""
 
 
@@ -58,7 +57,7 @@ def _reader_of(release: Release) -> Read:
         else:
             kind, parameters = _stated(stated)
             form = forms.get(kind)
-            inputs, manner = read_json(body) if form is None else form(body, parameters)
+            inputs, manner = read_json(body) if form is None else form(asked, body, parameters)
         return inputs, tell_of(asked.header("ACCEPT"), manner)
 
     return read
@@ -68,22 +67,21 @@ def _readers_of(signature: Signature) -> Mapping[str, ReadForm]:
     """A function for each form but JSON, by its content type."""
     fit_table = fitter_of(signature)
     has_header = header_test_of(signature)
-    required = [spec for spec in signature.inputs if not spec.optional] or list(signature.inputs)
+    read_file = file_reader(signature)
 
-    def csv(body: bytes, parameters: Mapping[str, str]) -> Scored:
+    def csv(_: Asked, body: bytes, parameters: Mapping[str, str]) -> Scored:
         stated = parameters.get("header")
         return fit_table(read_csv(body, has_header if stated is None else lambda _: stated == "present")), Manner.ROWS
 
-    def npy(body: bytes, _: Mapping[str, str]) -> Scored:
-        if len(required) != 1:
-            names = ", ".join(repr(spec.name) for spec in required[:10])
-            raise InvalidInput(f"a .npy file is one array, and the model has {len(required)} inputs: {names}")
-        return {required[0].name: fit(npy_array(body), required[0])}, Manner.TENSORS
+    def file(asked: Asked, body: bytes, _: Mapping[str, str]) -> Scored:
+        return read_file(asked, body), Manner.TENSORS
 
-    def raw(body: bytes, parameters: Mapping[str, str]) -> Scored:
-        return npy(body, parameters) if body.startswith(_NPY_BEGINS) else (read_raw(body, signature), Manner.TENSORS)
+    def raw(_: Asked, body: bytes, __: Mapping[str, str]) -> Scored:
+        if body.startswith(_NPY_BEGINS):
+            return fit_inputs(npy_array(body), signature), Manner.TENSORS
+        return read_raw(body, signature), Manner.TENSORS
 
-    return {CSV: csv, NPY: npy, RAW: raw}
+    return {CSV: csv, RAW: raw, **dict.fromkeys(FILES, file)}
 
 
 def _tellers_of(release: Release) -> Callable[[str, Manner], Tell]:
@@ -118,16 +116,15 @@ def _tellers_of(release: Release) -> Callable[[str, Manner], Tell]:
     def named_csv(outputs: list[Output]) -> Prediction:
         return Prediction((write_csv(outputs, signature, header=True),), (("Content-Type", NAMED_CSV), *which))
 
-    def npy(outputs: list[Output]) -> Prediction:
-        return Prediction(npy_pieces(outputs[0], names[0]), (("Content-Type", NPY), *which))
-
     in_json = {Manner.TENSORS: as_json(in_object), Manner.ROWS: as_json(by_rows), Manner.BARE: as_json(bare)}
+    choosers = {manner: chooser(release, tell) for manner, tell in in_json.items()}
 
     def tell_of(accept: str, manner: Manner) -> Tell:
-        kind = JSON if accept in ANYTHING else best_of(accept, OFFERED)
-        if kind == CSV:
+        if accept in ANYTHING:
+            return in_json[manner]
+        if best_of(accept, OFFERED) == CSV:
             return named_csv if "header=present" in accept.replace(" ", "").lower() else csv
-        return npy if kind == NPY else in_json[manner]
+        return choosers[manner](accept)
 
     return tell_of
 

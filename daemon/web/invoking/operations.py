@@ -1,5 +1,6 @@
 """What the pages for MLflow's and SageMaker's clients answer, in OpenAPI's words. Pure values."""
 
+from daemon.web.array_forms import FILE_SCHEMAS
 from daemon.web.describing import JSON, RELEASE_HEADERS, answers, media, schema
 
 _ROW = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
@@ -69,7 +70,7 @@ INVOCATIONS = {
                 },
             ),
             "text/csv": media({"type": "string"}, f"{_LINE}\n{_LINE}\n"),
-            "application/x-npy": media(_BYTES),
+            **{kind: media(form) for kind, form in FILE_SCHEMAS.items()},
             "application/octet-stream": media(_BYTES),
         },
     },
@@ -80,7 +81,7 @@ INVOCATIONS = {
             "content": {
                 JSON: media(_ANSWER, {"predictions": [_GIVEN]}),
                 "text/csv": media({"type": "string"}, ",".join(map(str, _GIVEN)) + "\n"),
-                "application/x-npy": media(_BYTES),
+                **{kind: media(form) for kind, form in FILE_SCHEMAS.items()},
             },
         },
         "406": {"$ref": "#/components/responses/406"},
