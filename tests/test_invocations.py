@@ -429,7 +429,7 @@ def test_npz_has_columns_and_outputs_by_name(rig: WebRig) -> None:
     dtypes = (np.float32, np.str_, np.int64, np.bool_)
     np.savez(file, **{name: table[:, [at]].astype(dtypes[at]) for at, name in enumerate(COLUMNS)})
     answer = ask(rig, CHURN, file.getvalue(), "application/x-npz")
-    assert predictions(answer)["output_label"] == churn()[0].predict(table).tolist()
+    assert answer.get_json()["output_label"] == churn()[0].predict(table).tolist()
     pair = ask(
         rig, "/models/pair/invocations", orjson.dumps({"inputs": {"a": [1], "b": [3]}}), accept="application/x-npz"
     )
@@ -440,7 +440,7 @@ def test_npz_has_columns_and_outputs_by_name(rig: WebRig) -> None:
 def test_raw_bytes_are_the_only_input_with_one_open_dimension(rig: WebRig) -> None:
     table = np.random.default_rng(4).random((5, 4)).astype("<f4")
     forest, _ = houses()
-    found = predictions(ask(rig, HOUSES, table.tobytes(), "application/octet-stream"))
+    found = ask(rig, HOUSES, table.tobytes(), "application/octet-stream").get_json()
     np.testing.assert_allclose(np.ravel(found), forest.predict(table), rtol=1e-5)
     assert "expected a multiple of 16 bytes, got 15" in refusal(ask(rig, HOUSES, b"x" * 15, "application/octet-stream"))
     assert "4" in refusal(ask(rig, CHURN, b"x" * 16, "application/octet-stream"))

@@ -74,12 +74,12 @@ def _readers_of(signature: Signature) -> Mapping[str, ReadForm]:
         return fit_table(read_csv(body, has_header if stated is None else lambda _: stated == "present")), Manner.ROWS
 
     def file(asked: Asked, body: bytes, _: Mapping[str, str]) -> Scored:
-        return read_file(asked, body), Manner.TENSORS
+        return read_file(asked, body), Manner.BARE
 
     def raw(_: Asked, body: bytes, __: Mapping[str, str]) -> Scored:
         if body.startswith(_NPY_BEGINS):
-            return fit_inputs(npy_array(body), signature), Manner.TENSORS
-        return read_raw(body, signature), Manner.TENSORS
+            return fit_inputs(npy_array(body), signature), Manner.BARE
+        return read_raw(body, signature), Manner.BARE
 
     return {CSV: csv, RAW: raw, **dict.fromkeys(FILES, file)}
 

@@ -43,7 +43,7 @@ _BODY = {
     ],
 }
 _ANSWER = {
-    "description": "an object with `predictions`; the outputs alone where a bare list was sent",
+    "description": "an object with `predictions`; the outputs alone where a bare list, arrays or raw bytes were sent",
     "type": ["object", "array", "number", "string", "boolean", "null"],
     "properties": {"predictions": schema("Output")},
 }
