@@ -289,6 +289,7 @@ def test_answer_says_which_release_gave_it(rig: WebRig) -> None:
         ("/v1/models/two:classify", "not_found", "model 'two' has no signature for classify: ask it to predict"),
         ("/v1/models/two/versions/1:regress", "not_found", "model 'two' has no signature for regress"),
         ("/v1/models/two/labels/stable:regress", "not_found", "model 'two' has no signature for regress"),
+        ("/v1/models/two:explain", "not_found", "there is nothing at /v1/models/two:explain"),
         ("/v1/models/nobody:classify", "unknown_model", "there is no model 'nobody'"),
     ],
 )
