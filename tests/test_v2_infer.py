@@ -173,6 +173,15 @@ def test_parameters_that_nobody_here_knows_are_taken(rig: WebRig) -> None:
     assert found(rig.post(INFER, {**ten(parameters={"mine": 1.5}), "parameters": parameters}))
 
 
+def test_parameters_that_are_null_are_not_given(rig: WebRig) -> None:
+    nulls = {"binary_data_output": None, "timeout": None, "sequence_id": None, "mine": None}
+    outputs = [{"name": "output", "parameters": {"binary_data": None, "classification": None}}]
+    entry = ten(parameters={"binary_data_size": None, "shared_memory_region": None})
+    answer = rig.post(INFER, {**entry, "parameters": nulls, "outputs": outputs})
+    assert found(answer)["output"] == pytest.approx(WANTED)
+    assert found(rig.post(INFER, {**ten(parameters=None), "parameters": None, "outputs": None}))
+
+
 def test_content_type_does_not_matter(rig: WebRig) -> None:
     for kind in ("", "text/plain", "application/octet-stream", "image/png"):
         assert found(rig.post(INFER, ten(), content_type=kind))

@@ -103,6 +103,17 @@ def test_any_json_with_any_bytes_behind_it(
     expect_an_answer_or_a_refusal(rig, model, head + (b"" if off is None else blob), headers)
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(MODELS, REQUESTS)
+def test_large_requests_are_told_what_small_ones_are(rig: WebRig, model: str, asked: dict[str, Any]) -> None:
+    body = written(asked)
+    small = rig.post(f"/v2/models/{model}/infer", body)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("daemon.web.dialects.open_inference.LARGE_BYTES", 0)
+        large = rig.post(f"/v2/models/{model}/infer", body)
+    assert (large.status_code, large.get_data()) == (small.status_code, small.get_data())
+
+
 GOOD = [
     ("default", *request({"input": (np.ones((1, 10), np.float32), "FP32")}, binary=True)),
     ("default", *request({"input": (np.ones((2, 10), np.float32), "FP32")}, outputs=[{"name": "output"}])),

@@ -30,7 +30,7 @@ def read_large(body: bytes, dtypes: Mapping[str, str]) -> dict[str, Any] | None:
 
 def _read(document: Any, body: bytes, dtypes: Mapping[str, str]) -> dict[str, Any] | None:
     request = _plain(document, but="inputs")
-    lists = 1 + ("outputs" in request)
+    lists = 1 + _lists_in(request)
     entries = []
     for each in document["inputs"]:
         entry = _plain(each, but="data")
@@ -39,7 +39,7 @@ def _read(document: Any, body: bytes, dtypes: Mapping[str, str]) -> dict[str, An
         if array is None:
             return None
         entries.append({**entry, "data": array})
-        lists += 1 + inner
+        lists += _lists_in(entry) + inner
     # Lists among the numbers of the innermost ones would have been flattened with them: so each list is accounted for,
     # and a text with a bracket in it is not plain.
     return {**request, "inputs": entries} if body.count(b"[") == lists else None
@@ -51,6 +51,13 @@ def _plain(found: Any, *, but: str) -> dict[str, Any]:
     if len(set(names)) != len(names):
         raise ValueError("two members have one name")
     return {name: _value(found[name]) for name in names if name != but}
+
+
+def _lists_in(value: Any) -> int:
+    """How many lists a value is made of; raises RecursionError where it is too deep to say."""
+    if isinstance(value, dict):
+        return sum(map(_lists_in, value.values()))
+    return 1 + sum(map(_lists_in, value)) if isinstance(value, list) else 0
 
 
 def _value(value: Any) -> Any:

@@ -15,13 +15,16 @@ _VALUES = frozenset({str, int, float, bool})
 
 
 def parameters_of(stated: object, owner: str) -> Parameters:
-    """The ``parameters`` of ``owner``; raises BadRequest unless they are an object of strings, numbers and booleans."""
+    """The ``parameters`` of ``owner``; raises BadRequest unless they are an object of strings, numbers and booleans.
+
+    One that is null counts as not given: some clients write all that they could say.
+    """
     if stated is None:
         return NONE
     if type(stated) is not dict:
         raise BadRequest(f"the parameters of {owner} are {called(stated)}, expected an object")
     for name, value in stated.items():
-        if type(value) not in _VALUES:
+        if type(value) not in _VALUES and value is not None:
             raise BadRequest(
                 f"parameter {name!r:.100} of {owner} is {called(value)}, expected a string, a number or a boolean"
             )
@@ -30,7 +33,9 @@ def parameters_of(stated: object, owner: str) -> Parameters:
 
 def flag(parameters: Parameters, name: str, owner: str, *, default: bool) -> bool:
     """The boolean ``name``; raises BadRequest for anything else."""
-    value = parameters.get(name, default)
+    value = parameters.get(name)
+    if value is None:
+        return default
     if value is True or value is False:
         return value
     raise BadRequest(f"parameter {name!r} of {owner} is {value!r:.100}, expected true or false")
@@ -52,5 +57,5 @@ def refuse_sequences(parameters: Parameters) -> None:
 
 def refuse_shared_memory(parameters: Parameters, owner: str) -> None:
     """Raise BadRequest where a tensor is to be in memory that client and server share."""
-    if "shared_memory_region" in parameters:
+    if parameters.get("shared_memory_region") is not None:
         raise BadRequest(f"shared memory is not supported here: expected the tensor of {owner} in the body")
