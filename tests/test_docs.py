@@ -23,9 +23,11 @@ CHAPTERS = (
     "http.md",
     "metrics.md",
     "mlflow-sagemaker.md",
+    "numpy.md",
     "openapi.md",
     "operations.md",
     "settings.md",
+    "tensorflow-serving.md",
 )
 FREE_IN_THE_FILE = {"deploy.allowed_dirs"}
 """What config.yaml may set to something else than the default."""
