@@ -32,7 +32,7 @@ def build_watcher(
         read=reader.read,
         closed=alarm.bell.take_closed,
         wake=wake.set,
-        noticed=happenings.noticed,
+        noticed=lambda wish: happenings.noticed(wish.model, wish.model_path, wish.changed_ns or 0),
     )
 
     def report(event: str, reason: str) -> None:

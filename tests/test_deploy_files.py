@@ -44,7 +44,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[s
         rig.update(1.0)
         rig.predict()
         rig.post("/predict", b"{")
-        rig.happenings.noticed("live", 2**62)
+        rig.happenings.noticed("default", "a.onnx", 2**62)
         note_refusal(rig.predictor.counting, rig.happenings, "POST", "/predict", "overloaded")
         families = list(parse(rig.get("/metrics").text))
         yield {_called(family): (_type(family), _labels(family)) for family in families}

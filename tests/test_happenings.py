@@ -5,7 +5,7 @@ import time
 import pytest
 
 from daemon.release import Event
-from daemon.web.metrics.happenings import DEPLOY_BOUNDS, EVENTS, MOST_CODES, MOST_STAGES, Happenings
+from daemon.web.metrics.happenings import DEPLOY_BOUNDS, EVENTS, MOST_CHANGED, MOST_CODES, MOST_STAGES, Happenings
 from tests.test_docs import events_in_the_code
 
 
@@ -40,17 +40,47 @@ def test_what_is_told_apart_is_bounded() -> None:
     assert (len(told.refusals), len(told.stages)) == (MOST_CODES, MOST_STAGES)
 
 
-def test_lag_is_the_time_since_the_change() -> None:
+def test_lag_runs_from_the_change_until_it_was_seen_and_until_it_was_live() -> None:
     happenings = Happenings()
-    happenings.noticed("seen", time.time_ns() + 10**9)  # a clock that is ahead
-    happenings.noticed("live", time.time_ns())
+    happenings.noticed("a", "drop/a.onnx", time.time_ns())
+    assert [spread.count for _, spread in sorted(happenings.told().lags.items())] == [0, 1]
+    happenings.note(Event(event="live", model="a", model_path="drop/a.onnx", version=1, cause="dropped"))
     told = happenings.told().lags
-    assert (told["seen"].count, told["seen"].total) == (1, 0.0)
-    assert told["live"].count == 1
-    assert told["live"].total < 5.0
+    assert [told["live"].count, told["seen"].count] == [1, 1]
+    assert 0 <= told["seen"].total <= told["live"].total < 5.0
+
+
+@pytest.mark.parametrize("event", ["rejected", "unchanged", "superseded"])
+def test_drop_that_does_not_come_to_serve_is_forgotten(event: str) -> None:
+    happenings = Happenings()
+    happenings.noticed("a", "drop/a.onnx", time.time_ns())
+    happenings.note(Event(event=event, model="a", model_path="drop/a.onnx"))
+    happenings.note(Event(event="live", model="a", model_path="drop/a.onnx", version=1, cause="dropped"))
+    assert happenings.told().lags["live"].count == 0
+
+
+def test_what_is_deployed_by_request_has_no_lag() -> None:
+    happenings = Happenings()
+    happenings.noticed("a", "drop/a.onnx", time.time_ns())
+    happenings.note(Event(event="live", model="a", model_path="drop/a.onnx", version=1, cause="updated"))
+    happenings.note(Event(event="live", model="a", model_path="drop/b.onnx", version=2, cause="dropped"))
+    assert happenings.told().lags["live"].count == 0
+
+
+def test_clock_that_is_ahead_makes_no_lag_that_is_negative() -> None:
+    happenings = Happenings()
+    happenings.noticed("a", "drop/a.onnx", time.time_ns() + 10**9)
+    assert (happenings.told().lags["seen"].count, happenings.told().lags["seen"].total) == (1, 0.0)
+
+
+def test_drops_on_their_way_are_bounded() -> None:
+    happenings = Happenings()
+    for number in range(MOST_CHANGED + 10):
+        happenings.noticed("a", f"drop/{number}.onnx", time.time_ns())
+    assert len(happenings._changed) == MOST_CHANGED
 
 
 def test_what_lay_there_before_the_start_has_no_lag() -> None:
     happenings = Happenings()
-    happenings.noticed("seen", time.time_ns() - 3600 * 10**9)
+    happenings.noticed("a", "drop/a.onnx", time.time_ns() - 3600 * 10**9)
     assert happenings.told().lags["seen"].count == 0

@@ -61,7 +61,7 @@ class Desk:
         self.is_reading = True
         self.stopping = False
         self.woken = 0
-        self.noticed: list[tuple[str, int]] = []
+        self.noticed: list[Wish] = []
         self.restart()
 
     def restart(self) -> None:
@@ -73,7 +73,7 @@ class Desk:
             read=self._read,
             closed=lambda _: False,
             wake=self._wake,
-            noticed=lambda what, changed_ns: self.noticed.append((what, changed_ns)),
+            noticed=self.noticed.append,
         )
 
     def put(self, name: str, content: bytes = MODEL) -> Path:
@@ -804,26 +804,9 @@ def test_refused_path_is_no_news_after_an_end_that_came_before_it_was_read(desk:
     assert desk.happened() == ["seen", "rejected"]
 
 
-def test_arrival_is_noticed_when_it_is_complete_and_when_it_serves(desk: Desk) -> None:
+def test_arrival_is_noticed_once_when_it_is_complete(desk: Desk) -> None:
     changed_ns = desk.put("a.onnx").stat().st_ctime_ns
-    desk.scan()
-    assert desk.noticed == [("seen", changed_ns)]
-    desk.settle("live")
-    assert desk.noticed == [("seen", changed_ns), ("live", changed_ns)]
-
-
-@pytest.mark.parametrize("kind", ["unchanged", "superseded", "rejected"])
-def test_arrival_that_does_not_come_to_serve_is_noticed_once(desk: Desk, kind: str) -> None:
-    desk.put("a.onnx")
-    desk.scan()
-    desk.settle(kind)
-    assert [what for what, _ in desk.noticed] == ["seen"]
-
-
-def test_arrival_whose_deploy_fails_wakes_the_scanner(desk: Desk) -> None:
-    desk.put("a.onnx")
-    desk.scan()
-    before = desk.woken
-    desk.fail(SourceChanged("it changed"))
-    assert desk.woken == before + 1
-    assert [what for what, _ in desk.noticed] == ["seen"]
+    wishes = desk.scan()
+    desk.settle()
+    assert desk.noticed == wishes
+    assert [wish.changed_ns for wish in wishes] == [changed_ns]

@@ -1,6 +1,6 @@
 """The scan decides: it compares what lies in the drop directory with what is known, and converges.
 
-Entered by the scanner's thread alone, but for ``waiting_for``, ``under_way`` and what is called once a deploy ended.
+Entered by the scanner's thread alone, but for ``waiting_for`` and ``under_way``.
 """
 
 import math
@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from functools import partial
 
 from daemon.errors import Rejected, ShuttingDown, SourceChanged
 from daemon.history import Journal, Sighting
@@ -35,8 +34,8 @@ class Scanner:
     """Remembers every path of the drop directory and turns what is new into wishes.
 
     ``submit`` is the deployer's, ``read`` the reader's; ``closed`` says whether a writer closed a path since it was
-    last asked; ``wake`` is called, on any thread, when an arrival is settled. ``noticed`` is told when a drop was
-    ``seen`` to be complete and when it was ``live``, each with the wall clock's time of its last change.
+    last asked; ``wake`` is called, on any thread, when an arrival is settled. ``noticed`` is told of each
+    wish that a drop came to, before it is submitted.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class Scanner:
         read: Callable[[Sequence[Part]], "Future[str | None]"],
         closed: Callable[[str], bool],
         wake: Callable[[], None],
-        noticed: Callable[[str, int], None] = lambda _what, _changed_ns: None,
+        noticed: Callable[[Wish], None] = lambda _wish: None,
     ) -> None:
         self._drop = drop
         self._view = View(drop, patience, closed)
@@ -194,20 +193,15 @@ class Scanner:
         ready = [(path, wish) for path, wish in wishes if wish.model not in undecided]
         if not ready:
             return
+        for _, wish in ready:
+            self._noticed(wish)
         try:
             futures = self._submit([wish for _, wish in ready])
         except ShuttingDown:
             return
-        for (path, wish), future in zip(ready, futures, strict=True):
+        for (path, _), future in zip(ready, futures, strict=True):
             self._pending[path].future = future
-            self._noticed("seen", wish.changed_ns or 0)
-            future.add_done_callback(partial(self._settled, wish.changed_ns or 0))
-
-    def _settled(self, changed_ns: int, future: "Future[Outcome]") -> None:
-        """The deployer's thread enters here."""
-        if future.exception() is None and future.result().kind == "live":
-            self._noticed("live", changed_ns)
-        self._wake()
+            future.add_done_callback(lambda _: self._wake())
 
     def _settle_done(self) -> None:
         done = {path: each for path, each in self._pending.items() if each.future is not None and each.future.done()}

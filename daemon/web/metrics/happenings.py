@@ -38,6 +38,9 @@ NOTICED = ("seen", "live")
 """What a drop comes to, whose time since the file last changed is counted."""
 MOST_CODES = 64
 MOST_STAGES = 64
+MOST_CHANGED = 1000
+_ENDS = ("live", "unchanged", "superseded", "rejected")
+"""What becomes of a drop."""
 
 
 class _Buckets:
@@ -81,6 +84,7 @@ class Happenings:
         self._lags = {name: _Buckets(DEPLOY_BOUNDS) for name in NOTICED}
         self._refusals: Counter[str] = Counter()
         self._loads: dict[str, tuple[int, float]] = {}
+        self._changed: dict[tuple[str | None, str | None], int] = {}  # of drops on their way
 
     def note(self, event: Event) -> None:
         """Counts an event, and what it says of a deploy."""
@@ -89,19 +93,30 @@ class Happenings:
             self._events[event.event] += 1
             if event.event in self._deploys and "total" in seconds:
                 self._deploys[event.event].add(seconds["total"])
+            if event.event in _ENDS:
+                self._note_lag_locked(event)
             if event.event == "live":
                 self._note_stages_locked(seconds)
             if event.event in ("live", "restored") and event.model is not None and event.version is not None:
                 self._loads[event.model] = (event.version, seconds.get("load", 0.0))
 
-    def noticed(self, what: str, changed_ns: int) -> None:
-        """A drop that last changed then (wall clock) came to ``what`` now.
+    def noticed(self, model: str, model_path: str, changed_ns: int) -> None:
+        """A drop that last changed then (wall clock) was seen to be complete now.
 
         What lay there before the daemon started is left out: it says nothing of how soon anything is noticed.
         """
-        if changed_ns >= self._started_ns:
-            with self._lock:
-                self._lags[what].add(max(0, time.time_ns() - changed_ns) / 1e9)
+        if changed_ns < self._started_ns:
+            return
+        with self._lock:
+            self._lags["seen"].add(_seconds_since(changed_ns))
+            if len(self._changed) >= MOST_CHANGED:
+                self._changed.pop(next(iter(self._changed)))
+            self._changed[model, model_path] = changed_ns
+
+    def _note_lag_locked(self, event: Event) -> None:
+        changed_ns = self._changed.pop((event.model, event.model_path), None)
+        if changed_ns is not None and event.event == "live" and event.cause == "dropped":
+            self._lags["live"].add(_seconds_since(changed_ns))
 
     def refused(self, code: str) -> None:
         """The HTTP layer answered a request itself, with an error of this code."""
@@ -129,6 +144,10 @@ class Happenings:
                 self._stages[stage] = _Buckets(DEPLOY_BOUNDS)
             if stage in self._stages:
                 self._stages[stage].add(spent)
+
+
+def _seconds_since(changed_ns: int) -> float:
+    return max(0, time.time_ns() - changed_ns) / 1e9
 
 
 def _told(buckets: Mapping[str, _Buckets]) -> dict[str, Spread]:
