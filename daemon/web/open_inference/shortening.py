@@ -11,7 +11,8 @@ from typing import BinaryIO, cast
 
 from daemon.errors import InvalidJson, TooLarge
 
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 256 << 10
+"""Gone through at once, in less than a millisecond: requests wait for the interpreter lock meanwhile."""
 LONG_BYTES = 64 << 10
 """A string of more bytes is long."""
 MOST_KEPT_BYTES = 1 << 20
@@ -92,8 +93,7 @@ class _Walk:
         return end
 
     def _inside(self, buffer: bytes, position: int, base: int) -> int:
-        found = cast("re.Match[bytes]", _IN_A_STRING.match(buffer, position))  # an empty one at least
-        end = found.end()
+        end = _end_of_string(buffer, position)
         self._keep(buffer, position, end, is_long=base + end - self._start > LONG_BYTES)
         if end == len(buffer):
             return end
@@ -116,3 +116,12 @@ class _Walk:
             self.kept += name.encode()
         self.kept += b'"'
         self._start = _OUTSIDE
+
+
+def _end_of_string(buffer: bytes, position: int) -> int:
+    """Where the string around ``position`` ends, at a quote, or what is there of it, perhaps within an escape."""
+    quote = buffer.find(b'"', position)
+    end = len(buffer) if quote < 0 else quote
+    if buffer.find(b"\\", position, end) < 0:  # by far the most, and quickly seen
+        return end
+    return cast("re.Match[bytes]", _IN_A_STRING.match(buffer, position)).end()  # an empty match at least
