@@ -58,6 +58,19 @@ def test_outputs_that_are_kept_hold_no_memory_of_the_engine() -> None:
     assert not np.shares_memory(second, arena)
 
 
+@pytest.mark.parametrize("wrap", [bytes, memoryview, lambda body: np.frombuffer(body, np.uint8)])
+def test_input_that_is_a_small_part_of_a_body_does_not_hold_it(wrap: Any) -> None:
+    body = bytes(1 << 20)
+    small = np.frombuffer(wrap(body), np.float32, 25, 64).reshape(5, 5)
+    large = np.frombuffer(wrap(body), np.float32, 200_000).reshape(2, -1)
+    ring = ring_of(most_bytes=1 << 24)
+    ring.offer(release_of(), {"small": small, "large": large}, OUTPUTS)
+    (sample,) = ring.samples("default")
+    assert not np.shares_memory(sample.inputs["small"], np.frombuffer(body, np.uint8))
+    assert sample.inputs["small"].shape == (5, 5)
+    assert sample.inputs["large"] is large
+
+
 def test_newest_come_first_and_the_oldest_make_room() -> None:
     ring = ring_of(3)
     for value in range(5):

@@ -49,7 +49,7 @@ class Asked:
 
     def __init__(self, rig: WebRig, body: bytes, group: object, **more: Any) -> None:
         self._door = cast(Callable[..., Any], rig.app.wsgi_app)
-        self._environ = EnvironBuilder(path="/predict", method="POST", data=body, **more).get_environ()
+        self._environ = EnvironBuilder(**{"path": "/predict", "method": "POST", "data": body, **more}).get_environ()
         self._told: list[Any] = []
         self._pieces = self._door({**self._environ, "wsgi.input": BytesIO(body), TOGETHER: group}, self._start)
         assert self._told == [], "nothing is answered before all have joined"
@@ -126,6 +126,35 @@ def test_one_run_answers_all(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> No
     answers = together(rig, [orjson.dumps({"inputs": [[number] * 10]}) for number in range(6)])
     assert [status for status, _, _ in answers] == [200] * 6
     assert rows == [6]
+
+
+def test_one_run_answers_whatever_language_they_speak(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [np.full((1, 10), number, np.float32) for number in range(3)]
+    file = BytesIO()
+    np.save(file, rows[1])
+    asked: list[tuple[bytes, dict[str, Any]]] = [
+        (orjson.dumps({"inputs": rows[0].tolist()}), {}),
+        (file.getvalue(), {"content_type": "application/x-npy", "headers": {"Accept": "application/x-npy"}}),
+        (orjson.dumps({"instances": rows[2].tolist()}), {"path": "/v1/models/default:predict"}),
+    ]
+    runs = []
+    with rig.holder.lease("default") as serving:
+        run = serving.engine.run
+
+        def counted(inputs: Any, **more: Any) -> Any:
+            runs.append(len(inputs["input"]))
+            return run(inputs, **more)
+
+        monkeypatch.setattr(serving.engine, "run", counted)
+    with PredictGrouping(rig.predictor).together("default") as group:
+        begun = [Asked(rig, body, group, **more) for body, more in asked]
+        (in_json, _), (in_file, kind), (by_row, _) = [each.answer()[1:] for each in begun]
+    assert runs == [3]
+    expected: Any = run({"input": np.concatenate(rows)}, timeout_seconds=1)[0]
+    assert orjson.loads(in_json)["output"] == expected[:1].tolist()
+    assert kind["Content-Type"] == "application/x-npy"
+    assert np.load(BytesIO(in_file)).tolist() == expected[1:2].tolist()
+    assert orjson.loads(by_row) == {"predictions": expected[2:].tolist()}
 
 
 def test_group_answers_by_the_release_that_served_when_it_formed(rig: WebRig) -> None:

@@ -16,6 +16,8 @@ from daemon.runtime import Array, Output
 
 LARGEST_BYTES = 256 << 20
 """Of one request: more is not handed to a trial."""
+_SMALL_BYTES = 1 << 12
+"""What an array may hold beside itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,14 @@ class RequestRing:
         """Keeps a request that ``release`` answered, in the place of the oldest where there is no room.
 
         The outputs are copied: an array that ONNX Runtime made holds all that its session has allocated for runs, even
-        after that is closed.
+        after that is closed. So are inputs that are views on a body with more in it than them.
         """
         size = sum(map(_weight, inputs.values())) + sum(map(_weight, outputs))
         self._due[release.model] = time.monotonic() + self._pause_seconds
         if not self._most or size > min(self._most_bytes, LARGEST_BYTES):
             return
-        sample = Sample(inputs, _copied_all(outputs), release.sha256, size)
+        kept = {name: array.copy() if _holds_more(array) else array for name, array in inputs.items()}
+        sample = Sample(kept, _copied_all(outputs), release.sha256, size)
         with self._lock:
             self._samples.setdefault(release.model, deque()).append(sample)
             self._bytes += size
@@ -83,6 +86,17 @@ class RequestRing:
         self._bytes -= self._samples[model].popleft().size_bytes
         if not self._samples[model]:
             del self._samples[model]
+
+
+def _holds_more(array: Array) -> bool:
+    """Whether ``array`` keeps more than twice its own weight from being freed."""
+    held: object = array
+    while isinstance(held, np.ndarray) and held.base is not None:
+        held = held.base
+    if isinstance(held, memoryview):
+        held = held.obj
+    size = held.nbytes if isinstance(held, np.ndarray) else len(held) if isinstance(held, bytes) else None
+    return size is None or size > 2 * array.nbytes + _SMALL_BYTES
 
 
 def _copied_all(outputs: Sequence[Output]) -> list[Output]:
