@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from werkzeug.test import TestResponse
+from werkzeug.test import Client, TestResponse
 
+from daemon.errors import AT_ONCE, HandOver
 from daemon.web.open_inference.large_json import LARGE_BYTES
 from tests import onnx_models
 from tests.v2_wire import outputs_of, request
@@ -468,6 +469,18 @@ def test_answer_is_packed_where_the_client_asks_and_it_is_worth_it(
 
 
 # Time.
+
+
+@pytest.mark.parametrize("more", [{"Accept-Encoding": "gzip"}, {}])
+def test_what_takes_time_is_handed_over_where_all_wait_for_it(rig: WebRig, more: dict[str, str]) -> None:
+    """A large answer that is to be packed, and a run with a deadline of its own."""
+    rows = np.ones((8000, 10), np.float32)
+    parameters = {"binary_data_output": True} if more else {"timeout": 1_000_000}
+    body, headers = request({"input": (rows, "FP32")}, binary=True, parameters=parameters)
+    door = Client(rig.app.wsgi_app)
+    with pytest.raises(HandOver):
+        door.post(INFER, data=body, headers={**headers, **more}, environ_base={AT_ONCE: True})
+    assert door.post(INFER, data=body, headers={**headers, **more}).status_code == 200
 
 
 def test_run_takes_no_longer_than_the_client_waits(rig: WebRig) -> None:

@@ -130,30 +130,17 @@ def wire(tmp_path: Path) -> Iterator[Wire]:
         wire.close()
 
 
-def prove(wire: Wire, cases: Sequence[OnnxCase], capsys: pytest.CaptureFixture[str]) -> int:
-    """Prove all ``cases``, print what became of them, and expect that none was lost; how many are met in process."""
-    wire.prove(cases)
+def test_onnxs_own_cases_are_met_over_the_wire_as_they_are_in_process(
+    wire: Wire, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wire.prove([*written_cases(), *onnx_cases(seed=0)])
     with capsys.disabled():
         told = [f"{count} {fate} ({kind})" for (kind, fate), count in sorted(wire.tally.items())]
         print(f"[ONNX's cases: {', '.join(told)}]", end=" ")
     assert wire.lost == []
     in_process = wire.tally["tensors", "in process"]
+    assert in_process > 1500
     assert wire.tally["tensors", "binary"] == in_process
     assert wire.tally["tensors", "JSON"] + wire.tally["tensors", NO_JSON] == in_process
-    return in_process
-
-
-def test_onnxs_own_cases_are_met_over_the_wire_as_they_are_in_process(
-    wire: Wire, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cases = [*written_cases(), *onnx_cases(seed=5, modules=60, each=2)]
-    assert prove(wire, cases, capsys) > 150
-
-
-@pytest.mark.slow
-def test_all_of_onnxs_own_cases_are_met_over_the_wire_as_they_are_in_process(
-    wire: Wire, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert prove(wire, [*written_cases(), *onnx_cases(seed=0)], capsys) > 1500
     assert wire.tally["tensors", NO_JSON] < 40
     assert wire.tally["others", "binary"] > 0
