@@ -138,6 +138,11 @@ def test_columns_without_names_are_in_the_order_of_the_inputs() -> None:
     assert refused(some, table(None, [[1, "x"]])) == "row 1, column 'b': expected a number, found 'x'"
 
 
+def test_name_that_is_there_twice_is_found_among_many_in_no_time() -> None:
+    names = [f"c{index}" for index in range(300_000)]
+    assert refused(MIXED, table([*names, "c7"], [])) == "column 'c7' is there twice"
+
+
 def test_names_of_many_inputs_are_not_all_told() -> None:
     many = signature(*(spec(f"c{index}") for index in range(300)))
     said = refused(many, table(["c0"], [[1]]))

@@ -5,6 +5,7 @@ all of them. Which way a model goes is found once, from its signature.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -138,8 +139,7 @@ def _named_fitter(signature: Signature) -> _FitPiece:
         table = table if table.names is names else replace(table, names=names)
         found = set(names)
         if len(found) < len(names):
-            twice = next(name for index, name in enumerate(names) if name in names[:index])
-            raise InvalidInput(f"column {twice!r:.100} is there twice")
+            raise InvalidInput(f"column {_twice(names)!r:.100} is there twice")
         if missing := [name for name in required if name not in found]:
             raise InvalidInput(f"column {missing[0]!r} is missing: expected {expected}")
         if unknown := [name for name in names if name not in specs]:
@@ -192,6 +192,11 @@ def _inner_shape(spec: TensorSpec, columns: int) -> tuple[int, ...] | None:
         rest = math.prod(dim for dim in inner if dim is not None)
         inner[inner.index(None)] = columns // max(rest, 1)
     return tuple(dim for dim in inner if dim is not None)
+
+
+def _twice(names: Iterable[str]) -> str:
+    counts = Counter(names)
+    return max(counts, key=counts.__getitem__)
 
 
 def _written_names(signature: Signature) -> str:
