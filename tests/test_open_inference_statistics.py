@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from orjson import dumps, loads
 
 from daemon.errors import InferenceFailed, InvalidInput
 from daemon.lane.probation import ProbationTerms
+from daemon.web.dialects.plain import PLAIN
 from daemon.web.open_inference.statistics import statistics_of
 from daemon.web.totals import OfSize, Totals
 from tests import onnx_models
-from tests.fakes import release_of
+from tests.fakes import asked, release_of
 from tests.web_rig import WebRig
 
 STANDING_BY = ProbationTerms(seconds=60, max_error_rate=0.1, min_requests=10, non_finite="warn", keep_previous=True)
@@ -62,6 +64,25 @@ def test_every_answer_counts_with_its_rows_and_its_time(rig: WebRig) -> None:
     assert before * 1e3 - 5 <= row["last_inference"] <= after * 1e3 + 5
     assert [(batch["batch_size"], batch["compute_infer"]["count"]) for batch in row["batch_stats"]] == [(1, 1), (3, 2)]
     assert sum(batch["compute_infer"]["ns"] for batch in row["batch_stats"]) == pytest.approx(spent[2], abs=2)
+
+
+def test_run_that_requests_have_together_is_one_execution(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.web.faces.batch_size", lambda _trial: 8)
+    rig.update(1)
+    bodies = [dumps({"inputs": [[1] * 10] * rows}) for rows in (1, 2)]
+    with rig.predictor.together("default") as group:
+        assert group is not None
+        shares = [rig.predictor.join(group, PLAIN, asked(body)) for body in bodies]
+        answers = [loads(share().pieces[0])["output"] for share in shares]
+    assert list(map(len, answers)) == [1, 2]
+    (row,) = statistics(rig)
+    assert (row["inference_count"], row["execution_count"], counts(row)["success"]) == (3, 1, 2)
+    assert [(batch["batch_size"], batch["compute_infer"]["count"]) for batch in row["batch_stats"]] == [(3, 1)]
+    of_the_run, of_requests = (
+        row["batch_stats"][0]["compute_infer"]["ns"],
+        row["inference_stats"]["compute_infer"]["ns"],
+    )
+    assert of_requests == pytest.approx(2 * of_the_run, rel=1e-3)
 
 
 def test_failures_count_as_such(rig: WebRig) -> None:
