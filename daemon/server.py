@@ -111,11 +111,12 @@ class Server:
         self._front.poller.close()
 
     def _look(self) -> None:
-        """Close, once a second, the connections whose clients take too long; look for room where there was none."""
+        """Do, once a second, what is due for clients that take long; look for room where there was none."""
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + TURN_SECONDS
             close_overdue(self._front, now)
+            self._front.room.look(now)
         if self._front.crowded and now >= self._next_retry:
             self._next_retry = now + RETRY_SECONDS
             self._front.resume()

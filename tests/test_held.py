@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemon.http.held import Held, Room
+from daemon.http.held import HELD_SECONDS, Held, Room
 from daemon.http.tasks import PACKET_BYTES
 from daemon.server import Limits, Server
 from tests.serving_rig import WAIT_SECONDS, Client, Serve
@@ -111,6 +111,55 @@ def test_closed_one_lets_go_once() -> None:
     held.close()
     gc.collect()
     assert (room.free_bytes, len(held), gone()) == (300_000, 0, None)
+
+
+def test_what_is_held_for_long_is_copied_and_keeps_nothing_else_alive() -> None:
+    room = Room(1 << 20)
+    array = np.random.default_rng(0).integers(0, 255, 300_000, np.uint8)
+    wanted, gone = array.tobytes(), weakref.ref(array)
+    held = room.hold(array.data)
+    assert held is not None
+    held.skip(1000)
+    del array
+    now = time.monotonic()
+    room.look(now)
+    assert gone() is not None
+    room.look(now + 2 * HELD_SECONDS)
+    gc.collect()
+    assert gone() is None
+    assert bytes(held.get()) == wanted[1000:]
+    held.skip(99_000)
+    assert bytes(held.get()) == wanted[100_000:]
+    assert room.free_bytes == (1 << 20) - 300_000
+    held.close()
+    assert room.free_bytes == 1 << 20
+
+
+def test_copy_may_come_between_what_is_sent_and_what_is_counted() -> None:
+    held = Room().hold(bytes(range(200)))
+    assert held is not None
+    sent = held.get()
+    held.skip(10)
+    before = held.remain
+    held.copy()
+    held.skip(20)
+    assert (bytes(sent)[:2], before, held.get()[0], len(held)) == (b"\0\1", 190, 30, 170)
+    held.close()
+    held.copy()
+    assert (len(held), bytes(held.get())) == (0, b"")
+
+
+def test_little_is_copied_at_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.http.held.COPIED_AT_ONCE_BYTES", 150)
+    room, arrays = Room(), [np.zeros(100, np.uint8) for _ in range(5)]
+    held = [room.hold(array.data) for array in arrays]
+    gone = [weakref.ref(array) for array in arrays]
+    arrays.clear()
+    for left in (3, 1, 0):
+        room.look(time.monotonic() + 2 * HELD_SECONDS)
+        gc.collect()
+        assert sum(each() is not None for each in gone) == left
+    assert all(each is not None and len(each) == 100 for each in held)
 
 
 def test_small_pieces_are_not_held(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
