@@ -32,6 +32,30 @@ def test_views_arrive_as_they_are_one_answer_after_the_other(serve: Serve, tmp_p
             assert client.get().body == WHOLE
 
 
+def test_views_end_with_the_connection_where_the_client_wants_no_other(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path, app=views) as running, running.client() as client:
+        assert client.send(b"GET / HTTP/1.0\r\n\r\n").reply().body == WHOLE
+        assert client.ended()
+
+
+def test_views_of_pipelined_requests_come_in_order(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path, app=views) as running, running.client() as client:
+        client.send(b"GET / HTTP/1.1\r\n\r\n" * 3)
+        assert all(client.reply().body == WHOLE for _ in range(3))
+
+
+def test_piece_that_is_more_than_was_announced_is_cut(serve: Serve, tmp_path: Path) -> None:
+    def more(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", str(2 * PACKET_BYTES))])
+        return [bytes(3 * PACKET_BYTES)]
+
+    if serve.front == "granian":
+        pytest.skip("it sends what it is given")
+    with serve(tmp_path, app=more) as running, running.client() as client:
+        assert client.get().body == bytes(2 * PACKET_BYTES)
+        assert client.get().body == bytes(2 * PACKET_BYTES)
+
+
 def lazy(url: str) -> Client:
     """A client that takes little at once."""
     client = Client(url)
