@@ -128,3 +128,17 @@ def test_end_disarms(desk: Desk) -> None:
     desk.arming.keep()
     desk.arming.end()
     assert not desk.alarm.armed
+
+
+def test_it_says_whether_events_arrive(desk: Desk, clock: Clock) -> None:
+    assert not desk.arming.is_armed
+    desk.arming.keep()
+    assert desk.arming.is_armed
+    desk.alarm.disarm()
+    desk.alarm.error = OSError(28, "no space left on device")
+    desk.arming.keep()
+    assert not desk.arming.is_armed
+    desk.alarm.error = None
+    clock.now += RETRY_SECONDS
+    desk.arming.keep()
+    assert desk.arming.is_armed

@@ -101,6 +101,7 @@ def test_only_a_loads_body_may_bring_a_model_as_base64(path: str, expected: bool
         ("GET", "/events", "after=3&wait=5", True),
         ("GET", "/events", "%77ait=60", True),
         ("GET", "/events", "wai%74=60", True),
+        ("GET", "/metrics", "", True),
         ("GET", "/events", "after=3", False),
         ("GET", "/events", "", False),
         ("POST", "/predict", "wait=5", False),

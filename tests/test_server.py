@@ -134,6 +134,7 @@ def test_requests_of_one_kind_that_wait_are_begun_together_and_who_does_not_fit_
                 client.send(b"POST /together HTTP/1.1\r\nContent-Length: 1\r\n\r\n%d" % number)
                 wanted = number + 2  # the line's place in the queue, and those who stand in it
                 _until(lambda: running.server.load().fast.waiting == wanted)  # noqa: B023  # called here
+            assert running.server.load().fast.in_lines == 4
             toy.go.set()
             assert [client.reply().body for client in clients] == [b"0", b"1", b"2", b"3"]
     assert len(set(groups)) == 1
