@@ -4,6 +4,7 @@ import os
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything can import onnxruntime
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -11,8 +12,12 @@ from multiprocessing import forkserver, resource_tracker
 
 import psutil
 import pytest
+from hypothesis import settings
 
 from tests.serving_rig import FRONTS, By, Serve, skip_where_granian_differs
+
+settings.register_profile("house", deadline=None)  # how long an example takes is the machine's mood
+settings.load_profile("house")
 
 GRACE_SECONDS = 3.0
 """How long a thread or child that is on its way out may take after the test."""
@@ -63,6 +68,14 @@ def nothing_left_behind() -> Iterator[None]:
     names += [f"thread {thread.name!r}" for thread in _left_threads(threads)]
     if names:
         pytest.fail("left behind: " + ", ".join(names), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def level_of_the_log() -> Iterator[None]:
+    """Requests may set the level; the next test begins with what it was."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
 
 
 @pytest.fixture(params=FRONTS)
