@@ -78,6 +78,11 @@ def test_numbers_keep_their_value_or_are_refused(array: Array, dtype: str) -> No
         (np.array([1e39, 1]), "float32", "expected numbers within the range of float32, got 1e+39 at [0]"),
         (np.array([65520]), "float16", "expected numbers within the range of float16, got 65520 at [0]"),
         (np.array([3.4e38]), "bfloat16", "expected numbers within the range of bfloat16, got 3.4e+38 at [0]"),
+        (
+            np.array([3.4e38], np.float32),
+            "bfloat16",
+            "expected numbers within the range of bfloat16, got 3.4e+38 at [0]",
+        ),
         (np.array([0, 1, 2]), "bool", "expected true, false, 0 or 1, got 2 at [2]"),
         (np.array([1.0]), "bool", "expected bool or other booleans, got float64"),
         (np.array([True]), "float32", "expected float32 or other numbers, got bool"),

@@ -41,6 +41,16 @@ def unlike_rows(path: Path) -> Path:
     )
 
 
+def unlike_lengths(path: Path) -> Path:
+    """``x`` float32 [n] → ``y``, the same, and ``total``, of one row."""
+    return save(
+        path,
+        [helper.make_node("Identity", ["x"], ["y"]), helper.make_node("ReduceSum", ["x"], ["total"], keepdims=1)],
+        [value("x", "float32", ["n"])],
+        [value("y", "float32", ["n"]), value("total", "float32", [1])],
+    )
+
+
 def mixed_inputs(path: Path) -> Path:
     """``tag`` string [n] and ``signal`` float32 [n, 2] → the same, as ``out_tag`` and ``out_signal``."""
     return save(
@@ -74,6 +84,7 @@ MODELS: dict[str, Any] = {
     "zipmap": onnx_models.zipmap_like,
     "bytes": bytes_output,
     "unlike": unlike_rows,
+    "lengths": unlike_lengths,
     "mixed": mixed_inputs,
     "types": every_type,
 }
@@ -122,8 +133,8 @@ def refused(answer: TestResponse) -> str:
         ("nothing", {"inputs": {}}, {"outputs": [1.0, 2.0]}),
         (
             "two",
-            {"instances": [{"a": 1, "b": 3}, {"b": 4, "a": 2}]},
-            {"predictions": [{"sum": 4.0, "product": 3.0}, {"sum": 6.0, "product": 8.0}]},
+            {"instances": [{"a": 1, "b": 3}, {"b": 4, "a": 0.1}]},
+            {"predictions": [{"sum": 4.0, "product": 3.0}, {"sum": 4.1, "product": 0.4}]},
         ),
         (
             "two",
@@ -153,7 +164,7 @@ def test_request_is_answered_in_its_form(rig: WebRig, model: str, body: object, 
 
 
 @pytest.mark.parametrize(
-    "coded", ["w6TDtg==", "w6TDtg", "w6TD\n tg==", "", "YQ"]
+    "coded", ["w6TDtg==", "w6TDtg", "w6TD\n tg==", "", "YQ", "YQ="]
 )  # fmt: skip
 def test_base64_is_written_out(rig: WebRig, coded: str) -> None:
     text = base64.b64decode(re.sub(r"\s", "", coded) + "==").decode()
@@ -188,6 +199,7 @@ def test_output_named_so_is_told_in_base64(rig: WebRig) -> None:
         ("floats", {"instances": [{"x": 1}, 1]}, "instances[1]: expected an object like the first, got a number"),
         ("floats", {"instances": [{"x": 1}, {"y": 1}]}, "instances[1]: expected the inputs 'x' as in the first"),
         ("floats", {"instances": [{"x": 1}, {}]}, "instances[1]: expected the inputs 'x' as in the first, got no"),
+        ("floats", {"instances": [{"x": 1}, {"b64": "YQ"}]}, "instances[1]: expected the inputs 'x' as in the first"),
         ("floats", {"instances": [{"y": 1}]}, "unknown input 'y': expected 'x'"),
         ("floats", {"instances": [[1], [1, 2]]}, "input 'x': expected lists of equal length, got 1 and 2"),
         ("floats", {"instances": [{"x": [1]}, {"x": 1}]}, "input 'x': expected a list like its siblings, got a"),
@@ -198,6 +210,7 @@ def test_output_named_so_is_told_in_base64(rig: WebRig) -> None:
         ("two", {"inputs": [1]}, "expected inputs by name, 'a', 'b', got a value without one"),
         ("strings", {"instances": [{"b64": "/w=="}]}, "input 'x': expected base64 of text in UTF-8, got other"),
         ("strings", {"instances": ["a", {"b64": "a-_b"}]}, "input 'x': expected base64, got 'a-_b' at [1]"),
+        ("strings", {"instances": [{"b64": "YWJj----"}]}, "input 'x': expected base64, got 'YWJj----' at [0]"),
         ("strings", {"inputs": {"b64": "A"}}, "input 'x': expected base64, got 'A'"),
         ("strings", {"inputs": {"x": [{"b64": "é"}]}}, "input 'x': expected base64, got 'é' at [0]"),
         ("strings", {"inputs": {"x": [{"b64": 1}]}}, "input 'x': expected strings, got an object at [0]"),
@@ -239,6 +252,10 @@ def test_outputs_that_are_no_rows_are_told_in_column_form_alone(rig: WebRig) -> 
     answer = ask(rig, "unlike", {"instances": [1, 2]})
     assert (answer.status_code, answer.get_json()["code"]) == (400, "bad_request")
     assert answer.get_json()["error"] == "output 'total' has no rows: ask for it in column form, with 'inputs'"
+    answer = ask(rig, "lengths", {"instances": [1, 2]})
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "bad_request")
+    assert answer.get_json()["error"].startswith("output 'y' has 2 rows and output 'total' has 1: ask for them in")
+    assert answered(rig, "lengths", {"instances": [1]}) == {"predictions": [{"y": 1.0, "total": 1.0}]}
 
 
 VALUE_OF: dict[str, st.SearchStrategy[Any]] = {

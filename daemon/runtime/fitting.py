@@ -98,7 +98,7 @@ def _unfit(array: Array, converted: Array, dtype: Dtype) -> Array:
 
 
 def _out_of_range(array: Array, index: int, dtype: Dtype, spec: TensorSpec) -> InvalidInput:
-    came = f"got {array.flat[index]}{at(index, array.shape)}"
+    came = f"got {array.flat[index]!s}{at(index, array.shape)}"
     if dtype.kind == "float":
         return InvalidInput(f"input {spec.name!r}: expected numbers within the range of {dtype.name}, {came}")
     if dtype.kind == "bool":

@@ -77,7 +77,7 @@ def _by_row(rows: object) -> object:
         return rows
     names = rows[0].keys()
     for index, row in enumerate(rows):
-        if not _is_object(row):
+        if not isinstance(row, dict):
             raise InvalidInput(f"{ROWS}[{index}]: expected an object like the first, got {called(row)}")
         if row.keys() != names:
             raise InvalidInput(
@@ -136,7 +136,7 @@ def _is_coded(element: object) -> TypeGuard[dict[str, str]]:
 
 def _text(coded: str, place: str, spec: TensorSpec) -> str:
     """The text that base64, padded or not, holds: strings are UTF-8 in this house."""
-    packed = _SPACE.sub("", coded).rstrip("=")
+    packed = _SPACE.sub("", coded)
     try:
         return base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True).decode()
     except UnicodeDecodeError:
