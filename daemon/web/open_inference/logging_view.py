@@ -12,7 +12,7 @@ from daemon.errors import BadRequest
 from daemon.log import level, set_level
 from daemon.web.answers import answer, read_body, read_object
 from daemon.web.describing import described
-from daemon.web.openapi import open_inference as told
+from daemon.web.openapi import repository as told
 from daemon.web.wanted import refuse_unknown_keys
 
 MAX_REQUEST_BYTES = 64 << 10

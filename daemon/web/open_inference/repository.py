@@ -15,7 +15,7 @@ from daemon.web.answers import answer, read_body, read_object, release_headers
 from daemon.web.catalogue import Catalogue
 from daemon.web.describing import described
 from daemon.web.open_inference.loading import read_load, wish_for
-from daemon.web.openapi import open_inference as told
+from daemon.web.openapi import repository as told
 from daemon.web.wanted import refuse_unknown_keys
 
 MAX_REQUEST_BYTES = 1 << 20

@@ -2,20 +2,21 @@
 
 from collections.abc import Mapping
 
-from daemon.web.describing import JSON, Operation, Schema, answers, json_body, media, schema
+from daemon.web.describing import JSON, Operation, Schema, answers, media, schema
 from daemon.web.open_inference.datatypes import DATATYPES
 
-_TEXT: Schema = {"type": "string"}
-_FLAG: Schema = {"type": "boolean"}
-_SHA256 = "5aaba1bf33f90c2a269fd0f48f9c803bec7749d1ebdd592b70a26eee701b9ae7"
+TEXT: Schema = {"type": "string"}
+FLAG: Schema = {"type": "boolean"}
 
 
-def _object(properties: Mapping[str, Schema], *optional: str) -> Schema:
+def object_of(properties: Mapping[str, Schema], *optional: str) -> Schema:
+    """An object with all of ``properties``, of which ``optional`` may be missing; more may come in later versions."""
     required = [name for name in properties if name not in optional]
     return {"type": "object", "required": required, "properties": properties}
 
 
-def _list(items: Schema) -> Schema:
+def list_of(items: Schema) -> Schema:
+    """An array of any length."""
     return {"type": "array", "items": items}
 
 
@@ -29,16 +30,16 @@ SERVER: Operation = {
     "tags": ["v2"],
     "summary": "The server's name, version and extensions of the protocol",
     "responses": answers(
-        _object({"name": _TEXT, "version": _TEXT, "extensions": _list(_TEXT)}),
+        object_of({"name": TEXT, "version": TEXT, "extensions": list_of(TEXT)}),
         {"name": "modeldrop", "version": "0.1.0", "extensions": ["model_repository", "model_configuration"]},
     ),
 }
 LIVE: Operation = {
     "tags": ["v2"],
     "summary": "Whether the process works",
-    "responses": answers(_object({"live": {"const": True}}), {"live": True}, description="It does"),
+    "responses": answers(object_of({"live": {"const": True}}), {"live": True}, description="It does"),
 }
-_READY = _object({"ready": _FLAG})
+_READY = object_of({"ready": FLAG})
 READY: Operation = {
     "tags": ["v2"],
     "summary": "Whether the server is ready: the default model serves, and the watcher is alive",
@@ -47,7 +48,7 @@ READY: Operation = {
         **_or_not(_READY, {"ready": False}, "It is not"),
     },
 }
-_MODEL_READY = _object({"name": _TEXT, "ready": _FLAG})
+_MODEL_READY = object_of({"name": TEXT, "ready": FLAG})
 MODEL_READY: Operation = {
     "tags": ["v2"],
     "summary": "Whether a model, or a version of it, is loaded",
@@ -59,12 +60,12 @@ MODEL_READY: Operation = {
 
 _DATATYPE: Schema = {"enum": list(DATATYPES.values())}
 _DIMS: Schema = {"type": "array", "items": {"type": "integer", "minimum": -1}, "description": "-1 is any"}
-_TENSORS = _list(_object({"name": _TEXT, "datatype": _DATATYPE, "shape": _DIMS}))
+_TENSORS = list_of(object_of({"name": TEXT, "datatype": _DATATYPE, "shape": _DIMS}))
 METADATA: Operation = {
     "tags": ["v2"],
     "summary": "A model's inputs and outputs, and the versions that are loaded",
     "responses": answers(
-        _object({"name": _TEXT, "versions": _list(_TEXT), "platform": _TEXT, "inputs": _TENSORS, "outputs": _TENSORS}),
+        object_of({"name": TEXT, "versions": list_of(TEXT), "platform": TEXT, "inputs": _TENSORS, "outputs": _TENSORS}),
         {
             "name": "default",
             "versions": ["1"],
@@ -75,8 +76,8 @@ METADATA: Operation = {
     ),
 }
 
-_CONFIGURED = _object(
-    {"name": _TEXT, "data_type": _TEXT, "dims": _DIMS, "optional": _FLAG, "reshape": {"type": "object"}},
+_CONFIGURED = object_of(
+    {"name": TEXT, "data_type": TEXT, "dims": _DIMS, "optional": FLAG, "reshape": {"type": "object"}},
     "optional",
     "reshape",
 )
@@ -85,17 +86,17 @@ CONFIG: Operation = {
     "summary": "How a model is served, in the form of Triton's model configuration",
     "description": "Where `max_batch_size` is not 0, `dims` leave out the first dimension, which is that of the rows.",
     "responses": answers(
-        _object(
+        object_of(
             {
-                "name": _TEXT,
-                "platform": _TEXT,
-                "backend": _TEXT,
+                "name": TEXT,
+                "platform": TEXT,
+                "backend": TEXT,
                 "version_policy": {"type": "object"},
                 "max_batch_size": {"type": "integer", "minimum": 0},
-                "input": _list(_CONFIGURED),
-                "output": _list(_CONFIGURED),
-                "model_transaction_policy": _object({"decoupled": {"const": False}}),
-                "dynamic_batching": _object({"preferred_batch_size": _list({"type": "integer", "minimum": 2})}),
+                "input": list_of(_CONFIGURED),
+                "output": list_of(_CONFIGURED),
+                "model_transaction_policy": object_of({"decoupled": {"const": False}}),
+                "dynamic_batching": object_of({"preferred_batch_size": list_of({"type": "integer", "minimum": 2})}),
             },
             "dynamic_batching",
         ),
@@ -112,20 +113,20 @@ CONFIG: Operation = {
     ),
 }
 
-_DURATION = _object({"count": {"type": "integer", "minimum": 0}, "ns": {"type": "integer", "minimum": 0}})
+_DURATION = object_of({"count": {"type": "integer", "minimum": 0}, "ns": {"type": "integer", "minimum": 0}})
 _COMPUTE = ("compute_input", "compute_infer", "compute_output")
 _STAGES = ("success", "fail", "queue", *_COMPUTE, "cache_hit", "cache_miss")
 _COUNT: Schema = {"type": "integer", "minimum": 0}
-_STATISTIC = _object(
+_STATISTIC = object_of(
     {
-        "name": _TEXT,
-        "version": _TEXT,
+        "name": TEXT,
+        "version": TEXT,
         "last_inference": {**_COUNT, "description": "milliseconds since the epoch; 0 for never"},
         "inference_count": {**_COUNT, "description": "rows"},
         "execution_count": {**_COUNT, "description": "runs, of one request or several together"},
-        "inference_stats": _object(dict.fromkeys(_STAGES, _DURATION)),
+        "inference_stats": object_of(dict.fromkeys(_STAGES, _DURATION)),
         "response_stats": {"type": "object"},
-        "batch_stats": _list(_object({"batch_size": {"type": "integer"}, **dict.fromkeys(_COMPUTE, _DURATION)})),
+        "batch_stats": list_of(object_of({"batch_size": {"type": "integer"}, **dict.fromkeys(_COMPUTE, _DURATION)})),
         "memory_usage": {"type": "array"},
     }
 )
@@ -136,7 +137,7 @@ STATISTICS: Operation = {
     "description": "Of every version that is loaded, since it was; requests in every dialect count. Times are in "
     "nanoseconds: the run that several requests have together is one execution, and its time counts for each.",
     "responses": answers(
-        _object({"model_stats": _list(_STATISTIC)}),
+        object_of({"model_stats": list_of(_STATISTIC)}),
         {
             "model_stats": [
                 {
@@ -153,129 +154,4 @@ STATISTICS: Operation = {
             ]
         },
     ),
-}
-
-_STATES: Schema = {"enum": ["READY", "LOADING", "UNAVAILABLE"]}
-INDEX: Operation = {
-    "tags": ["v2"],
-    "summary": "Every version that is loaded, and every model that has none, with the reason",
-    "requestBody": json_body(
-        {"type": "object", "properties": {"ready": _FLAG}, "additionalProperties": False},
-        {"everything": {}, "what is loaded": {"ready": True}},
-        required=False,
-    ),
-    "responses": answers(
-        _list(_object({"name": _TEXT, "version": _TEXT, "state": _STATES, "reason": _TEXT}, "version")),
-        [{"name": "default", "version": "1", "state": "READY", "reason": ""}],
-    ),
-}
-
-_RELEASED = answers(
-    _object(
-        {
-            "model": _TEXT,
-            "version": {"type": "integer", "minimum": 1},
-            "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-        }
-    ),
-    {"model": "default", "version": 2, "sha256": _SHA256},
-    description="The release that is meant",
-    release=True,
-)
-LOAD: Operation = {
-    "tags": ["v2"],
-    "summary": "Serve a model's newest release again, or the model that the body brings",
-    "description": "Files are base64, each under `file:N/NAME`: a model file, and the external data that it names. "
-    "They pass the same gate as an upload. Of `config` only what says what the model is counts: `name`, `platform`, "
-    "`backend` and `default_model_filename`.",
-    "requestBody": json_body(
-        {
-            "type": "object",
-            "properties": {
-                "parameters": {
-                    "type": "object",
-                    "properties": {"config": {"type": ["string", "null"], "contentMediaType": JSON}},
-                    "patternProperties": {
-                        "^file:[0-9]{1,18}/[^/]+$": {"type": "string", "contentEncoding": "base64"},
-                    },
-                    "additionalProperties": False,
-                }
-            },
-            "additionalProperties": False,
-        },
-        {"the newest release": {}, "with a configuration": {"parameters": {"config": "{}"}}},
-        required=False,
-    ),
-    "responses": _RELEASED,
-}
-UNLOAD: Operation = {
-    "tags": ["v2"],
-    "summary": "Stop serving a model, until it is loaded or deployed again",
-    "requestBody": json_body(
-        {
-            "type": "object",
-            "properties": {
-                "parameters": {
-                    "type": "object",
-                    "properties": {"unload_dependents": _FLAG},
-                    "additionalProperties": False,
-                }
-            },
-            "additionalProperties": False,
-        },
-        {"a model": {}, "as Triton's clients say it": {"parameters": {"unload_dependents": False}}},
-        required=False,
-    ),
-    "responses": _RELEASED,
-}
-
-_LOG_EXAMPLE = {
-    "log_file": "logs/daemon.log",
-    "log_info": True,
-    "log_warning": True,
-    "log_error": True,
-    "log_verbose_level": 0,
-    "log_format": "default",
-}
-_LOG_FORM = {
-    "log_file": _TEXT,
-    "log_info": _FLAG,
-    "log_warning": _FLAG,
-    "log_error": _FLAG,
-    "log_verbose_level": {"type": "integer", "minimum": 0},
-    "log_format": {"const": "default"},
-}
-_LOG_LEVELS = ("log_info", "log_warning", "log_error", "log_verbose_level")
-_LOG_FLAGS = ((True, True, True), (False, True, True), (False, False, True), (False, False, False))
-"""What a level has of information, warnings and errors."""
-
-
-def _consts(*flags: bool) -> dict[str, Schema]:
-    return {name: {"const": flag} for name, flag in zip(_LOG_LEVELS, flags, strict=False)}
-
-
-LOG_SETTINGS: Operation = {
-    "tags": ["v2"],
-    "summary": "From which level on the log is written",
-    "responses": answers(_object(_LOG_FORM), _LOG_EXAMPLE),
-}
-UPDATE_LOG_SETTINGS: Operation = {
-    "tags": ["v2"],
-    "summary": "Change from which level on the log is written, until the daemon ends",
-    "description": "The log has levels: who leaves out warnings leaves out what is below them, too. What is not named "
-    "changes only with what is. `log_file` and `log_format` may be there with the values that they have.",
-    "requestBody": json_body(
-        {
-            "type": "object",
-            "properties": {name: _LOG_FORM[name] for name in _LOG_LEVELS},
-            "additionalProperties": False,
-            "anyOf": [
-                {"properties": {"log_verbose_level": {"minimum": 1}, **_consts(True, True, True)}},
-                *({"properties": {"log_verbose_level": {"const": 0}, **_consts(*flags)}} for flags in _LOG_FLAGS),
-            ],
-        },
-        {"warnings and errors alone": {"log_info": False}, "everything": {"log_info": True, "log_verbose_level": 1}},
-        required=False,
-    ),
-    "responses": answers(_object(_LOG_FORM), _LOG_EXAMPLE),
 }
