@@ -8,7 +8,7 @@ The threads of the daemon, and what each alone may touch:
 |            |                 | (with the front granian: the clock, and signals)                       |
 | granian's  | server          | sockets and parsing, without the GIL; by another, quick predictions    |
 | request-N  | server          | one request each: lease, decode, run, encode                           |
-| slow-N     | server          | one request each, of those that may wait: deploys, uploads, long polls |
+| slow-N     | server          | one request each, of those that may wait: deploys, polls, scrapes      |
 | spool      | server          | the files that long bodies are spooled to                              |
 | scanner    | watcher         | what is known of each path; the alarm                                  |
 | reader     | watcher         | the files that it reads for the scanner, while it reads them           |

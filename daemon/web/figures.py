@@ -26,7 +26,7 @@ Of a request that was answered with others, the times are moved together: what i
 packed = RECORD.pack
 
 FOLD_AT = 512
-"""So many records are added up by who brings the last, in 70 µs; packed, they cost less than as objects."""
+"""So many records are added up by who brings the last, in 60 to 120 µs; packed, they cost less than as objects."""
 MOST_SIZES = 128
 """So many different sizes of runs are told apart; later ones are in the sums alone."""
 
