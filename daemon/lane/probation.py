@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from daemon.gate.drift import has_non_finite
 from daemon.release import Release
@@ -38,8 +38,7 @@ class ProbationTerms:
     keep_previous: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """How the runs of one release went: those that were answered or failed; what a client did wrong is not counted."""
 
     requests: int = 0

@@ -26,7 +26,7 @@ class Target:
     which: Which = LIVE
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prediction:
     """An encoded answer in one or more pieces, and the headers that say what it is and which release gave it."""
 
