@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from daemon.gate.drift import has_non_finite
@@ -59,7 +59,7 @@ class _Watch:
     tally_before: Tally
     until: float
     look_at: float
-    tally: Tally = Tally()
+    tally: Tally = field(default_factory=Tally)
     is_over: bool = False
     is_warned: bool = False
     last_node: str = ""
