@@ -1,6 +1,11 @@
 """What is made for a release: once for each dialect, and only as long as the release is loaded."""
 
-from daemon.release import Release
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from daemon.release import Release, Signature, TensorSpec
 from daemon.web.asking import Dialect, Read
 from daemon.web.faces import Face, Faces
 from tests.fakes import release_of
@@ -44,3 +49,10 @@ def test_models_do_not_share_faces() -> None:
     faces = Faces(lambda model: [release_of(1, model)])
     assert faces.of(release_of(1, "a")) is not faces.of(release_of(1, "b"))
     assert faces.known(release_of(1, "a")) is not None
+
+
+@pytest.mark.parametrize(("shape", "rows"), [((3, 2), 3), ((0, 2), 0), ((60000, 0), 0), ((1, 1), 1)])
+def test_items_of_a_request_are_those_that_have_elements(shape: tuple[int, ...], rows: int) -> None:
+    signature = Signature((TensorSpec("x", "float32", ("n", "m")),), ())
+    face = Face(replace(release_of(1), signature=signature))
+    assert face.rows({"x": np.empty(shape, np.float32)}) == rows

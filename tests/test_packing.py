@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.errors import BadRequest, TooLarge, UnsupportedMediaType
+from daemon.web import packing
 from daemon.web.packing import packed, unpacked
 
 PLAIN = b'{"inputs": [[1, 2, 3]]}' * 20
@@ -69,6 +70,45 @@ def test_no_more_is_unpacked_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> 
 def test_body_that_is_not_what_it_says_is_refused(body: bytes, why: str) -> None:
     with pytest.raises(BadRequest, match=why):
         unpacked(body, "gzip", 1000)
+
+
+@given(st.lists(st.binary(max_size=40), min_size=1, max_size=5), st.integers(1, 30))
+def test_members_of_gzip_are_one_body(parts: list[bytes], piece: int) -> None:
+    body = b"".join(map(gzip.compress, parts))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "PIECE_BYTES", piece)
+        assert unpacked(body, "gzip", 200) == b"".join(parts)
+
+
+def test_members_may_have_the_limit_together_and_no_more() -> None:
+    body = gzip.compress(b"a" * 6) + gzip.compress(b"b" * 4) + gzip.compress(b"")
+    assert unpacked(body, "gzip", 10) == b"aaaaaabbbb"
+    with pytest.raises(TooLarge, match="more than 9 bytes"):
+        unpacked(body, "gzip", 9)
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "why"),
+    [
+        (PACKED["gzip"] * 2 + b"more", "gzip", "4 bytes after the end of its gzip"),
+        (PACKED["gzip"] + PACKED["gzip"][:-9], "gzip", "it ends too early"),
+        (PACKED["gzip"] + PACKED["gzip"][:2], "gzip", "it ends too early"),
+        (PACKED["gzip"] + b"\x1f\x8b nonsense", "gzip", "the body is not gzip"),
+        (PACKED["deflate"] * 2, "deflate", "bytes after the end of its deflate"),
+        (PACKED["deflate"] + PACKED["gzip"], "deflate", "bytes after the end of its deflate"),
+        (PACKED["gzip"] + PACKED["deflate"], "gzip", "bytes after the end of its gzip"),
+    ],
+)
+def test_what_is_no_further_member_is_refused(body: bytes, encoding: str, why: str) -> None:
+    with pytest.raises(BadRequest, match=why):
+        unpacked(body, encoding, 10 * len(PLAIN))
+
+
+def test_members_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "MOST_MEMBERS", 3)
+    assert unpacked(gzip.compress(b"a") * 3, "gzip", 10) == b"aaa"
+    with pytest.raises(BadRequest, match="more than 3 members of gzip"):
+        unpacked(gzip.compress(b"a") * 4, "gzip", 10)
 
 
 @pytest.mark.parametrize(

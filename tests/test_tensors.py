@@ -13,7 +13,7 @@ from daemon.errors import InvalidInput
 from daemon.release import Dim, Signature, TensorSpec
 from daemon.runtime import bfloat16
 from daemon.runtime.dtypes import DTYPES, Array
-from daemon.runtime.tensors import decode, decode_one, encode, encode_one
+from daemon.runtime.tensors import MOST_BESIDE_NOTHING, check_shape, decode, decode_one, encode, encode_one
 
 FLOATS = ["float16", "float32", "float64", "bfloat16"]
 INTS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
@@ -335,3 +335,18 @@ def test_float32_values_of_maps_are_printed_in_their_own_shortest_form(dtype: st
     wide = float(np.float32(0.1))
     signature = Signature((), (TensorSpec("probabilities", dtype, None),))
     assert orjson.dumps(encode([[{1: wide, 2: float("nan")}]], signature), option=orjson.OPT_NON_STR_KEYS) == printed
+
+
+@pytest.mark.parametrize("wanted", [None, ("n", "m"), ("n", None), ("n", 0)])
+def test_empty_tensor_is_bounded_in_the_dimensions_that_the_model_leaves_open(wanted: tuple[Dim, ...] | None) -> None:
+    check_shape((MOST_BESIDE_NOTHING, 0), spec(shape=wanted))
+    with pytest.raises(
+        InvalidInput, match=r"at most 65536 in the other dimensions of an empty tensor, got shape \[65537"
+    ):
+        check_shape((MOST_BESIDE_NOTHING + 1, 0), spec(shape=wanted))
+
+
+def test_dimensions_of_the_model_are_no_bound_for_an_empty_batch() -> None:
+    check_shape((0, 3, 1024, 1024), spec(shape=("n", 3, 1024, 1024)))
+    with pytest.raises(InvalidInput, match="at most 65536"):
+        check_shape((0, 1024, 65), spec(shape=("n", "m", "k")))

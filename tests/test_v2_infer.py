@@ -462,6 +462,8 @@ def test_answer_is_packed_where_the_client_asks_and_it_is_worth_it(
     assert answer.headers["Content-Encoding"] == encoding
     assert int(answer.headers["Content-Length"]) == len(answer.get_data()) < 2000
     assert outputs_of(unpack(answer.get_data()), dict(answer.headers))["output"].shape == (200, 5)
+    shouted = rig.post(INFER, body, headers={**headers, "Accept-Encoding": encoding.upper()})
+    assert shouted.headers["Content-Encoding"] == encoding
     small = rig.post(INFER, ten(), headers={"Accept-Encoding": encoding})
     assert "Content-Encoding" not in small.headers
     plain = rig.post(INFER, body, headers={**headers, "Accept-Encoding": f"{encoding};q=0, br"})

@@ -4,7 +4,6 @@ The rules are those of JSON where both have the same to say: whole numbers do fo
 nothing is cut or wrapped to fit. Binary floats have what JSON has not: NaN and the infinities pass.
 """
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -20,9 +19,6 @@ from daemon.runtime.tensors import check_shape, named_inputs
 _TAKEN: dict[Kind, str] = {"float": "fiu", "int": "iu", "bool": "biu", "string": "OSU"}
 """The kinds of numpy dtypes from which each kind of input is made."""
 _EXPECTED: Mapping[Kind, str] = {"float": "numbers", "int": "whole numbers", "bool": "booleans", "string": "strings"}
-
-MOST_BESIDE_NOTHING = 1 << 24
-"""What the other dimensions of an empty array may come to: a model makes outputs of them."""
 
 
 def fit_inputs(arrays: Mapping[str, Array] | Array, signature: Signature) -> dict[str, Array]:
@@ -42,8 +38,6 @@ def fit(array: Array, spec: TensorSpec) -> Array:
     first element that is out of range.
     """
     check_shape(array.shape, spec)
-    if not array.size:
-        _check_empty(array.shape, spec)
     dtype = DTYPES[spec.dtype]
     if array.dtype.kind not in _TAKEN[dtype.kind]:
         expected = spec.dtype if dtype.kind == "string" else f"{spec.dtype} or other {_EXPECTED[dtype.kind]}"
@@ -55,14 +49,6 @@ def fit(array: Array, spec: TensorSpec) -> Array:
     if array.dtype == dtype.numpy and dtype.name != "bfloat16":
         return array
     return _converted(array, dtype, spec)
-
-
-def _check_empty(shape: tuple[int, ...], spec: TensorSpec) -> None:
-    if math.prod(dim for dim in shape if dim) > MOST_BESIDE_NOTHING:
-        raise InvalidInput(
-            f"input {spec.name!r}: expected at most {MOST_BESIDE_NOTHING} in the other dimensions of an empty tensor, "
-            f"got shape {list(shape)}"
-        )
 
 
 def _check_bytes(array: Array, spec: TensorSpec) -> None:

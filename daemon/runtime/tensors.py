@@ -1,5 +1,6 @@
 """JSON values to the arrays that a model takes, and its outputs back to what JSON can carry; any thread, no state."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
@@ -19,6 +20,9 @@ TAKEN: dict[Kind, frozenset[type]] = {
     "bool": frozenset({bool, int}),
     "string": frozenset({str}),
 }
+MOST_BESIDE_NOTHING = 1 << 16
+"""What the open dimensions of an empty tensor may come to beside the 0: a model makes outputs of them, and no byte of
+the body pays for them."""
 _FLOAT32_MAP = ",tensor(float))"
 """How ONNX Runtime writes the type of a map to float32."""
 _EXPECTED: dict[Kind, str] = {
@@ -70,15 +74,29 @@ def decode_one(value: object, spec: TensorSpec) -> Array:
 
 
 def check_shape(shape: Sequence[int], spec: TensorSpec) -> None:
-    """Raise InvalidInput unless ``shape`` has the rank and the fixed dimensions of ``spec``."""
-    if spec.shape is None:
-        return
-    fits = len(shape) == len(spec.shape) and all(
-        not isinstance(wanted, int) or wanted == got for wanted, got in zip(spec.shape, shape, strict=True)
-    )
-    if not fits:
+    """Raise InvalidInput unless ``shape`` has the rank and fixed dimensions of ``spec``, and is bounded if empty."""
+    if spec.shape is not None and not _fits(shape, spec.shape):
         raise InvalidInput(
             f"input {spec.name!r}: expected {spec.dtype} {written(spec.shape)}, got shape {written(shape)}"
+        )
+    if 0 in shape:
+        _check_empty(shape, spec)
+
+
+def _fits(shape: Sequence[int], wanted: Sequence[Dim]) -> bool:
+    return len(shape) == len(wanted) and all(
+        not isinstance(dim, int) or dim == got for dim, got in zip(wanted, shape, strict=True)
+    )
+
+
+def _check_empty(shape: Sequence[int], spec: TensorSpec) -> None:
+    """Raise InvalidInput where an empty tensor is large in dimensions that the model leaves open."""
+    wanted = spec.shape or (None,) * len(shape)
+    beside = (dim for dim, fixed in zip(shape, wanted, strict=True) if dim and not isinstance(fixed, int))
+    if math.prod(beside) > MOST_BESIDE_NOTHING:
+        raise InvalidInput(
+            f"input {spec.name!r}: expected at most {MOST_BESIDE_NOTHING} in the other dimensions of an empty tensor, "
+            f"got shape {written(shape)}"
         )
 
 

@@ -53,11 +53,16 @@ class Face:
         return tongue
 
     def rows(self, inputs: Mapping[str, Array]) -> int:
-        """How many items a request has: the length of the first dimension where the model leaves it open, else 1."""
+        """How many items a request has: the length of the first dimension where the model leaves it open, else 1.
+
+        Of an input without elements it is 0, whatever its shape says: no byte came for an item.
+        """
         if self._counted is None:
             return 1
         counted = inputs.get(self._counted)
-        return len(counted) if counted is not None and counted.ndim else 1
+        if counted is None or not counted.ndim:
+            return 1
+        return len(counted) if counted.size else 0
 
     def figures(self) -> dict[str, Figures]:
         """What requests of this release came to, by dialect."""

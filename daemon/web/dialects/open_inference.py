@@ -69,7 +69,7 @@ class _Reader:
     def _tell(self, asked: Asked, wanted: Sequence[Wanted], request_id: str | None) -> Tell:
         tell = partial(self._answers.tell, wanted=wanted, request_id=request_id)
         accepted = asked.fields.get("HTTP_ACCEPT_ENCODING")
-        if accepted is None or not ("gzip" in accepted or "deflate" in accepted):
+        if accepted is None or not ("gzip" in (accepted := accepted.lower()) or "deflate" in accepted):
             return tell
         return lambda outputs: _packed(tell(outputs), accepted, at_once=asked.at_once)
 
