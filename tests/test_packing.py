@@ -98,6 +98,7 @@ def test_members_may_have_the_limit_together_and_no_more() -> None:
         (PACKED["deflate"] + PACKED["gzip"], "deflate", "bytes after the end of its deflate"),
         (PACKED["gzip"] + PACKED["deflate"], "gzip", "bytes after the end of its gzip"),
     ],
+    ids=["text", "cut", "begun", "nonsense", "zlib", "gzip after zlib", "zlib after gzip"],
 )
 def test_what_is_no_further_member_is_refused(body: bytes, encoding: str, why: str) -> None:
     with pytest.raises(BadRequest, match=why):
