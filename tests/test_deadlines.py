@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from daemon.runtime.deadlines import Deadlines
+from daemon.runtime.deadlines import Deadlines, spoken
 
 PATIENCE_SECONDS = 10.0
 FAR_SECONDS = 3600.0
@@ -154,3 +154,21 @@ def test_every_deadline_is_kept_under_many_threads(deadlines: Deadlines) -> None
     for thread in threads:
         thread.join()
     assert missed == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0.0, "0 µs"),
+        (1e-6, "1 µs"),
+        (0.000989414, "989.4 µs"),
+        (0.001, "1 ms"),
+        (0.05, "50 ms"),
+        (0.99999, "1000 ms"),
+        (1.0, "1 second"),
+        (1.5, "1.5 seconds"),
+        (30.0, "30 seconds"),
+    ],
+)
+def test_time_is_spoken_of_in_the_unit_that_fits_it(seconds: float, told: str) -> None:
+    assert spoken(seconds) == told

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from daemon.errors import RunTimeout
+from daemon.runtime.deadlines import spoken
 
 
 class CoreBudget:
@@ -46,7 +47,7 @@ class CoreBudget:
             if not place.granted:
                 self._waiting.remove(place)
                 self._call_locked()  # who stood behind it may need less
-                raise RunTimeout(f"the run found no free core within {timeout_seconds:g} seconds")
+                raise RunTimeout(f"the run found no free core within {spoken(timeout_seconds)}")
         return place.granted  # it was called in the last moment
 
     def _give_back(self, granted: int) -> None:

@@ -12,6 +12,13 @@ LOG = logging.getLogger("modeldrop.runtime")
 _LONGEST_SLEEP_SECONDS = 3600.0
 
 
+def spoken(seconds: float) -> str:
+    """A length of time as people say it: ``30 seconds``, ``50 ms``, ``1 µs``."""
+    if seconds >= 1:
+        return "1 second" if seconds == 1 else f"{seconds:g} seconds"
+    return f"{seconds * 1e3:.4g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.4g} µs"
+
+
 class Guard:
     """One run's deadline, a context. Made by ``Deadlines.guard`` for one thread; only ``expired`` is read by others."""
 

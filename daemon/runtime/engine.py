@@ -7,7 +7,7 @@ from typing import Any
 from daemon.errors import InferenceFailed, InvalidInput, ModeldropError, Rejected, RunTimeout
 from daemon.release import Signature
 from daemon.runtime import feeds, sessions
-from daemon.runtime.deadlines import Deadlines
+from daemon.runtime.deadlines import Deadlines, spoken
 from daemon.runtime.description import read_metadata, read_signature
 from daemon.runtime.dtypes import Array
 from daemon.runtime.port import Output
@@ -55,7 +55,7 @@ class OnnxEngine:
                 return self._call(session, ready, options)
             except Exception as error:
                 if guard.expired:
-                    raise RunTimeout(f"the run was stopped at its deadline of {timeout_seconds:g} seconds") from error
+                    raise RunTimeout(f"the run was stopped at its deadline of {spoken(timeout_seconds)}") from error
                 raise _run_error(error) from error
 
     def close(self) -> None:
