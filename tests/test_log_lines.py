@@ -305,3 +305,9 @@ def test_every_nested_detail_is_one_printable_line_and_can_be_written_as_json(in
     assert event_line(event).isprintable()
     written = orjson.loads(orjson.dumps(event_fields(event)))["found"]
     assert written.keys() == {visible(name) for name in inner}
+
+
+def test_counts_that_all_are_0_stay_out_of_the_line_and_in_the_fields() -> None:
+    event = Event(event="live", detail={"replay": {"requests": 0}, "golden": {"cases": 2, "failed": 0}})
+    assert event_line(event) == "live golden.cases=2 golden.failed=0"
+    assert event_fields(event)["replay"] == {"requests": 0}

@@ -100,8 +100,10 @@ def _value(text: str, *, always: bool = False) -> str:
 
 
 def _details(name: str, value: object) -> Iterator[str]:
-    """A detail as words; the keys of a mapping follow its name after a dot."""
+    """A detail as words; the keys of a mapping follow its name after a dot. Counts that all are 0 say nothing."""
     if isinstance(value, Mapping):
+        if not any(value.values()):
+            return
         for key, inner in value.items():
             yield from _details(f"{name}.{key}", inner)
     elif name.endswith("sha256") and isinstance(value, str):
