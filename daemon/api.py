@@ -83,11 +83,13 @@ class RequestLimits:
     max_upload_bytes: int
     waiting_clients: int
 
-    def of_body(self, path: str) -> int:
-        """How many bytes a body for ``path`` may have."""
+    def of_body(self, path: str) -> tuple[int, str]:
+        """How many bytes a body for ``path`` may have, and the setting that says so."""
         if is_upload(path):
-            return self.max_upload_bytes
-        return load_body_bytes(self.max_upload_bytes) if is_load(path) else self.max_body_bytes
+            return self.max_upload_bytes, "server.max_upload_mb"
+        if is_load(path):
+            return load_body_bytes(self.max_upload_bytes), "server.max_upload_mb"
+        return self.max_body_bytes, "server.max_body_mb"
 
 
 def build_app(

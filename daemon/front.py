@@ -30,7 +30,7 @@ def check_front(front: str) -> None:
     if why_not is not None:
         raise ConfigError(
             f"server.front: found granian, {why_not}; expected granian {WANTED}x: "
-            "run `make fast`, or pip install 'modeldrop[fast]'"
+            "run `make fast`, or pip install '.[fast]' in the project's folder"
         )
 
 
@@ -108,7 +108,7 @@ def _guard(
     tokens: Tokens, limits: RequestLimits, _method: str, path: str, _query: str, headers: Mapping[str, str], peer: str
 ) -> Admission:
     """Before a body is read: who may not send it, and how long it may be."""
-    limit = limits.of_body(path)
+    limit, setting = limits.of_body(path)
     try:
         authorise(Head(path, headers, peer), tokens)
     except ModeldropError as error:
@@ -116,5 +116,5 @@ def _guard(
         refusal = HttpError(
             status, HTTPStatus(status).phrase, str(value["code"]), str(value["error"]), tuple(extra.items())
         )
-        return Admission(limit, refusal)
-    return Admission(limit)
+        return Admission(limit, refusal, setting)
+    return Admission(limit, setting=setting)

@@ -198,9 +198,11 @@ def test_files_of_just_the_limit_come_through_to_the_gate(rig: WebRig) -> None:
 
 def test_limits_of_bodies_are_by_what_they_are_for() -> None:
     limits = RequestLimits(max_body_bytes=10, max_upload_bytes=3000, waiting_clients=1)
-    assert limits.of_body("/predict") == limits.of_body("/v2/models/m/load/infer") == limits.of_body(UNLOAD) == 10
-    assert limits.of_body("/models/m/upload") == 3000
-    assert 4000 <= limits.of_body(LOAD) <= 4000 + (1 << 20) + 8
+    assert limits.of_body("/predict") == limits.of_body("/v2/models/m/load/infer") == limits.of_body(UNLOAD)
+    assert limits.of_body("/predict") == (10, "server.max_body_mb")
+    assert limits.of_body("/models/m/upload") == (3000, "server.max_upload_mb")
+    most, setting = limits.of_body(LOAD)
+    assert (4000 <= most <= 4000 + (1 << 20) + 8, setting) == (True, "server.max_upload_mb")
 
 
 def test_body_is_read_from_its_beginning_by_pieces(rig: WebRig, content: bytes) -> None:

@@ -367,14 +367,14 @@ def test_body_of_exactly_the_limit_is_taken(running: Running) -> None:
 
 def test_limit_is_the_requests_own(serve: Serve, tmp_path: Path) -> None:
     def guard(method: str, path: str, query: str, headers: Mapping[str, str], peer: str) -> Admission:
-        return Admission(10 if path == "/small" else 1000)
+        return Admission(10, setting="the.setting") if path == "/small" else Admission(1000)
 
     with serve(tmp_path, guard=guard) as running:
         with running.client() as client:
             assert client.post("/large", bytes(1000)).status == 200
             reply = client.post("/small", bytes(11))
         assert (reply.status, reply.json["code"]) == (413, "too_large")
-        assert "10 bytes" in reply.json["error"]
+        assert "10 bytes are taken here (the.setting), 11 were announced" in reply.json["error"]
 
 
 @pytest.mark.no_granian("how long a chunk will be is known when it came")

@@ -23,6 +23,8 @@ from daemon.http.values import (
 )
 
 LOG = logging.getLogger("modeldrop.http")
+NOT_YET = Admission(0)
+"""What holds until the guard has spoken."""
 
 _MADE_OF_HEAD = (
     "first_line",
@@ -73,7 +75,7 @@ class Request(HTTPRequestParser):
         self._peer = peer
         self._room_made = room_made
         self._body: Body | None = None
-        self._max_body_bytes = 0
+        self._admitted = NOT_YET
         self._since = time.monotonic()
 
     @property
@@ -167,8 +169,8 @@ class Request(HTTPRequestParser):
         if admission.refusal is not None:
             return admission.refusal
         if self.content_length > admission.max_body_bytes:
-            return too_large(admission.max_body_bytes, announced=self.content_length)
-        self._max_body_bytes = admission.max_body_bytes
+            return too_large(admission, announced=self.content_length)
+        self._admitted = admission
         if self.body_rcv is not None:
             self._body = self.body_rcv.buf = Body(self._terms.spool, self._room_made)
         return None
@@ -193,8 +195,8 @@ class Request(HTTPRequestParser):
         if not self.chunked:
             return None
         body = self.body_rcv
-        if len(body) + body.chunk_remainder > self._max_body_bytes:
-            return too_large(self._max_body_bytes)
+        if len(body) + body.chunk_remainder > self._admitted.max_body_bytes:
+            return too_large(self._admitted)
         if len(body.control_line) > CHUNK_LINE_BYTES or len(body.trailer) > self._terms.limits.header_bytes:
             return bad_request("a chunk's line or the trailer is too long")
         return None

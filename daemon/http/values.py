@@ -59,10 +59,14 @@ class HttpError:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What the guard says to a request whose header is complete: how long its body may be, or why it is refused."""
+    """What the guard says to a request whose header is complete: how long its body may be, or why it is refused.
+
+    ``setting`` is the name of what the length is set by, for whoever is refused for it.
+    """
 
     max_body_bytes: int
     refusal: HttpError | None = None
+    setting: str = ""
 
 
 Guard = Callable[[str, str, str, Mapping[str, str], str], Admission]
@@ -134,12 +138,12 @@ def bad_request(why: str) -> HttpError:
     return HttpError(400, "Bad Request", "bad_request", f"the request is malformed: {why[:1].lower()}{why[1:]}")
 
 
-def too_large(limit: int, *, announced: int | None = None) -> HttpError:
-    """Return the answer to a body over ``limit`` bytes; ``announced`` is the length that the client gave."""
+def too_large(admission: Admission, *, announced: int | None = None) -> HttpError:
+    """Return the answer to a body over what it was admitted with; ``announced`` is the length that the client gave."""
     came = "more came" if announced is None else f"{announced} were announced"
-    return HttpError(
-        413, "Content Too Large", "too_large", f"the body is too large: at most {limit} bytes are taken here, {came}"
-    )
+    bound = f" ({admission.setting})" if admission.setting else ""
+    error = f"the body is too large: at most {admission.max_body_bytes} bytes are taken here{bound}, {came}"
+    return HttpError(413, "Content Too Large", "too_large", error)
 
 
 def headers_too_large(limit: int) -> HttpError:

@@ -222,6 +222,6 @@ def _limited(limit_bytes: int) -> Callable[[int], None]:
         nonlocal taken
         taken += piece_bytes
         if taken > limit_bytes:
-            raise TooLarge(f"the model is larger than the limit of {limit_bytes} bytes")
+            raise TooLarge(f"the model is larger than the limit of {limit_bytes} bytes (server.max_upload_mb)")
 
     return count

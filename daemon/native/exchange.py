@@ -56,7 +56,6 @@ class Exchange:
         admission = judge(self._head, self._desk.terms)
         has_body = self.chunked or self.content_length > 0
         if has_body:
-            limit = admission.max_body_bytes
             length = None if self.chunked else self.content_length
             self._inflow = Inflow(
                 self._proto,
@@ -64,7 +63,7 @@ class Exchange:
                 self._desk.terms,
                 self._desk.inflows,
                 length=length,
-                limit=limit,
+                admission=admission,
                 settled=self._settled,
             )
         if admission.refusal is not None:

@@ -14,7 +14,7 @@ from typing import Any
 from daemon.http.body import Body
 from daemon.http.linger import Linger
 from daemon.http.terms import Terms
-from daemon.http.values import INTERNAL_ERROR, NOT_STORED, TIMED_OUT, HttpError, bad_request, too_large
+from daemon.http.values import INTERNAL_ERROR, NOT_STORED, TIMED_OUT, Admission, HttpError, bad_request, too_large
 from daemon.native.stream import Stream
 
 LOG = logging.getLogger("modeldrop.http")
@@ -30,7 +30,7 @@ class Inflow:
     """One body: in memory where it was announced as short, else by way of ``Body`` to the spool.
 
     granian reads no more from the client than was asked for, so memory stays bounded by one piece. ``length`` is None
-    for a body that comes in chunks, which may have ``limit`` bytes.
+    for a body that comes in chunks, which may have as many bytes as its ``admission`` says.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Inflow:
         inflows: Inflows,
         *,
         length: int | None,
-        limit: int,
+        admission: Admission,
         settled: Settled,
     ) -> None:
         self._stream = Stream(proto)
@@ -49,7 +49,7 @@ class Inflow:
         self._terms = terms
         self._inflows = inflows
         self._length = length
-        self._limit = limit
+        self._admission = admission
         self._settled: Settled | None = settled  # until it is called: it refers to who refers to this one
         self.received = 0
         self._since = time.monotonic()
@@ -136,8 +136,8 @@ class Inflow:
             self._settle(self._why_ended())
             return
         self.received += len(piece)
-        if self.received > self._limit:
-            self._settle(too_large(self._limit))
+        if self.received > self._admission.max_body_bytes:
+            self._settle(too_large(self._admission))
             return
         body = self._body
         if body is None:

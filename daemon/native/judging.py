@@ -20,7 +20,7 @@ LOG = logging.getLogger("modeldrop.http")
 def judge(head: Head, terms: Terms) -> Admission:
     """How long the body of ``head`` may be, and why the request is refused, if it is."""
     admission = _admission(head, terms)
-    return Admission(admission.max_body_bytes, _refusal(head, terms, admission))
+    return Admission(admission.max_body_bytes, _refusal(head, terms, admission), admission.setting)
 
 
 def _admission(head: Head, terms: Terms) -> Admission:
@@ -42,5 +42,5 @@ def _refusal(head: Head, terms: Terms, admission: Admission) -> HttpError | None
     if admission.refusal is not None:
         return admission.refusal
     if head.content_length > admission.max_body_bytes:
-        return too_large(admission.max_body_bytes, announced=head.content_length)
+        return too_large(admission, announced=head.content_length)
     return None

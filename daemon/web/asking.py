@@ -16,6 +16,8 @@ Piece = bytes | memoryview
 Which = int | str
 """A version, or ``LIVE`` for the one that serves, ``PREVIOUS`` for the one before as long as it stands by."""
 LIVE, PREVIOUS = "live", "previous"
+BOUND = "server.max_body_mb"
+"""The setting that bounds a body, for whoever is refused for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,10 @@ class Asked:
             return body
         if self.at_once:
             raise HandOver
-        return unpacked(body, encoding, limit_bytes)
+        try:
+            return unpacked(body, encoding, limit_bytes)
+        except TooLarge as error:
+            raise TooLarge(f"{error} ({BOUND})") from None
 
     def length(self, limit_bytes: int) -> int | None:
         """How many bytes the body has as it comes, if that is known; raises TooLarge beyond ``limit_bytes``."""
@@ -83,7 +88,7 @@ class Asked:
         stated = self.fields.get("CONTENT_LENGTH") or ""
         length = int(stated) if stated.isdecimal() else None
         if length is not None and length > limit_bytes:
-            raise TooLarge(f"the body has {length} bytes; at most {limit_bytes} are taken")
+            raise TooLarge(f"the body has {length} bytes; at most {limit_bytes} are taken ({BOUND})")
         return length
 
 

@@ -30,7 +30,9 @@ def unpacked_members(body: bytes, limit_bytes: int, *, most: int) -> dict[str, m
     members = _directory(body)
     size_bytes = sum(member.file_size for member in members)
     if size_bytes > limit_bytes:
-        raise TooLarge(f"the unpacked body has {size_bytes} bytes; at most {limit_bytes} are taken")
+        raise TooLarge(
+            f"the unpacked body has {size_bytes} bytes; at most {limit_bytes} are taken (server.max_body_mb)"
+        )
     found: dict[str, memoryview] = {}
     for member in members:
         if member.filename in found:

@@ -49,7 +49,7 @@ def shorten(stream: BinaryIO, *, limit_bytes: int) -> Shortened:
     while piece := stream.read(PIECE_BYTES):
         walk.take(piece)
         if walk.taken > limit_bytes:
-            raise TooLarge(f"the body has more than {limit_bytes} bytes, which is the most that is taken")
+            raise TooLarge(f"the body has more than {limit_bytes} bytes; no more are taken (server.max_upload_mb)")
         if len(walk.kept) > MOST_KEPT_BYTES:
             raise TooLarge(f"the body has more than {MOST_KEPT_BYTES} bytes beside its files")
     if walk.is_in_string:
