@@ -232,6 +232,44 @@ def test_token_that_is_not_ascii_opens_as_clients_send_it() -> None:
     assert verdict("/update_model", Tokens("密码", ""), bearing("密碼")) == "Unauthorized"
 
 
+@pytest.mark.parametrize(
+    ("path", "authorization", "sentence"),
+    [
+        ("/models", None, "found none"),
+        ("/models", "Basic cHJlOnByZQ==", "found another scheme: send Authorization: Bearer TOKEN"),
+        ("/models", "pre", "found another scheme"),
+        ("/models", "Bearer", "found no token"),
+        ("/models", "Bearer wrong", "not one that opens this route"),
+        ("/update_model", "Basic cHJlOnByZQ==", "found another scheme"),
+        ("/update_model", "Bearer wrong", "not one that opens this route"),
+        ("/update_model", "Bearer pre", "needs the admin token (auth.admin_token), found the one for predictions"),
+    ],
+)
+def test_401_says_what_was_found(path: str, authorization: str | None, sentence: str) -> None:
+    headers = LOCAL if authorization is None else {**LOCAL, "AUTHORIZATION": authorization}
+    with pytest.raises(Unauthorized) as caught:
+        authorise(Head(path, headers, "127.0.0.1"), BOTH)
+    assert sentence in str(caught.value)
+    assert "cHJl" not in str(caught.value)
+
+
+def test_empty_predict_token_is_none_that_was_sent() -> None:
+    with pytest.raises(Unauthorized, match="not one that opens"):
+        authorise(Head("/update_model", {**LOCAL, "AUTHORIZATION": "Bearer x"}, "127.0.0.1"), ADMIN_ONLY)
+
+
+@pytest.mark.parametrize("path", ["/models/m/upload", "/v2/repository/models/m/load"])
+def test_model_that_is_packed_is_refused_by_its_encoding(path: str) -> None:
+    for encoding in ("identity", "", " Identity "):
+        authorise(Head(path, {**LOCAL, "CONTENT_ENCODING": encoding}, "127.0.0.1"), NO_TOKENS)
+    with pytest.raises(UnsupportedMediaType, match="found content encoding 'gzip', expected none: send it unpacked"):
+        authorise(Head(path, {**LOCAL, "CONTENT_ENCODING": "gzip"}, "127.0.0.1"), NO_TOKENS)
+
+
+def test_other_admin_bodies_may_be_packed() -> None:
+    authorise(Head("/update_model", {**LOCAL, "CONTENT_ENCODING": "gzip"}, "127.0.0.1"), NO_TOKENS)
+
+
 def test_empty_token_opens_nothing() -> None:
     assert verdict("/models", ADMIN_ONLY, {**LOCAL, "AUTHORIZATION": "Bearer  "}) == "Unauthorized"
 

@@ -1,13 +1,16 @@
 """Deploying over HTTP: update, upload, rollback, load and unload, and every refusal leaves what serves alone."""
 
 import base64
+import gzip
 import hashlib
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from werkzeug.test import TestResponse
 
@@ -266,6 +269,62 @@ def test_upload_over_its_own_limit_is_413_and_leaves_nothing(rig: WebRig) -> Non
     answer = rig.put("/models/default/upload", b"x" * (16 * LIMIT_BYTES + 1))
     assert refused(answer) == (413, "too_large")
     assert rig.lower.store.entries() == set()
+
+
+def test_413_names_the_setting(rig: WebRig) -> None:
+    upload = rig.put("/models/default/upload", b"x" * (16 * LIMIT_BYTES + 1))
+    assert "(server.max_upload_mb)" in upload.get_json()["error"]
+    assert "(server.max_body_mb)" in rig.post("/predict", b" " * (LIMIT_BYTES + 1)).get_json()["error"]
+    packed = rig.post("/predict", gzip.compress(b" " * (LIMIT_BYTES + 1)), headers={"Content-Encoding": "gzip"})
+    assert "(server.max_body_mb)" in packed.get_json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("identity", bytes), ("GZIP", gzip.compress)],
+)
+def test_body_of_a_request_that_changes_what_serves_may_be_packed(
+    rig: WebRig, encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    headers = {"Content-Encoding": encoding}
+    for value in (1, 2):
+        path = rig.model_file(value)
+        update = rig.post("/update_model", pack(orjson.dumps({"model_path": path.name})), headers=headers)
+        assert update.status_code == 200, update.text
+    assert rig.post("/models/default/rollback", pack(b'{"version": 1}'), headers=headers).status_code == 200
+    assert rig.post("/v2/repository/index", pack(b'{"ready": true}'), headers=headers).status_code == 200
+    assert rig.post("/v2/repository/models/default/unload", pack(b"{}"), headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/update_model", "/models/default/rollback", "/v2/repository/models/default/unload"])
+def test_body_that_is_not_packed_as_it_says_is_400_and_changes_nothing(rig: WebRig, path: str) -> None:
+    rig.update(1)
+    answer = rig.post(path, b'{"model_path": "1.0.onnx"}', headers={"Content-Encoding": "gzip"})
+    assert refused(answer) == (400, "bad_request")
+    assert "is not gzip, as its content encoding says" in answer.get_json()["error"]
+    assert refused(rig.post(path, b"{}", headers={"Content-Encoding": "br"})) == (415, "unsupported_media_type")
+    assert serving(rig) == (1, 1)
+
+
+def test_packed_body_is_unpacked_up_to_its_bound(rig: WebRig) -> None:
+    body = gzip.compress(b'{"model_path": "' + b" " * (1 << 20) + b'"}')
+    assert len(body) < LIMIT_BYTES
+    answer = rig.post("/update_model", body, headers={"Content-Encoding": "gzip"})
+    assert refused(answer) == (413, "too_large")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+def test_model_that_comes_packed_is_415_and_changes_nothing(rig: WebRig, encoding: str) -> None:
+    headers = {"Content-Encoding": encoding}
+    for answer in (
+        rig.put("/models/default/upload", gzip.compress(bytes_of(rig, 4)), headers=headers),
+        rig.put("/models/default/upload", bytes_of(rig, 4), headers=headers),
+        rig.post("/v2/repository/models/default/load", gzip.compress(b"{}"), headers=headers),
+        rig.post("/v2/repository/models/default/load", b"{}", headers=headers),
+    ):
+        assert refused(answer) == (415, "unsupported_media_type")
+        assert f"found content encoding '{encoding}', expected none: send it unpacked" in answer.get_json()["error"]
+    assert names(rig) == []
 
 
 def test_upload_may_be_larger_than_other_bodies(rig: WebRig) -> None:

@@ -494,4 +494,17 @@ def test_run_takes_no_longer_than_the_client_waits(rig: WebRig) -> None:
     body, headers = request(tensors, binary=True, parameters={"timeout": 20_000})
     answer = rig.post(path, body, headers=headers)
     assert (answer.status_code, answer.get_json()["code"]) == (504, "timeout")
-    assert "0.02 seconds" in answer.get_json()["error"]
+    assert "deadline of 20 ms" in answer.get_json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        (b'{"inputs": ', "are not JSON: "),
+        (b"[]", "are a JSON array; expected an object"),
+    ],
+)
+def test_json_before_the_binary_data_that_is_none_names_the_header(rig: WebRig, part: bytes, sentence: str) -> None:
+    answer = rig.post(INFER, part + bytes(40), headers={HEADER: str(len(part))})
+    begin = f"the first {len(part)} bytes, which Inference-Header-Content-Length names, "
+    assert refused(answer).startswith(begin + sentence)

@@ -12,13 +12,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from daemon.errors import Forbidden, Unauthorized, UnsupportedMediaType
-from daemon.web.routes import RouteClass, class_of
+from daemon.web.routes import RouteClass, class_of, is_load, is_upload
 
 LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 FORM_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
 PROXY_HEADERS = ("FORWARDED", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_REAL_IP", "VIA")
 UNIX_PEER = "unix"
 """What the server calls a peer on a unix socket; over TCP a peer is always an address."""
+_NOT_OURS = "the bearer token is not one that opens this route"
+_HOW = ": send Authorization: Bearer TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ def authorise(head: Head, tokens: Tokens) -> None:
     if route is RouteClass.ADMIN:
         _refuse_cross_site(head)
         _need_admin(head, tokens)
+        _refuse_packed_models(head)
     elif _needs_any_token(route, tokens):
         _need_one_of(head, (tokens.predict, tokens.admin))
 
@@ -71,7 +74,7 @@ def _needs_any_token(route: RouteClass, tokens: Tokens) -> bool:
 
 def _need_admin(head: Head, tokens: Tokens) -> None:
     if tokens.admin:
-        _need_one_of(head, (tokens.admin,))
+        _need_the_admins(head, tokens)
         return
     if not is_local(head.peer):
         raise Forbidden("no admin token is configured: expected a peer on this machine, the request came from another")
@@ -94,16 +97,41 @@ def is_local(peer: str) -> bool:
     return (mapped or address).is_loopback
 
 
+def _need_the_admins(head: Head, tokens: Tokens) -> None:
+    is_admins, is_predicts = _matches(_presented(head), (tokens.admin, tokens.predict))
+    if is_admins:
+        return
+    if is_predicts:
+        raise Unauthorized("this route needs the admin token (auth.admin_token), found the one for predictions")
+    raise Unauthorized(_NOT_OURS)
+
+
 def _need_one_of(head: Head, tokens: tuple[str, ...]) -> None:
-    scheme, _, given = head.headers.get("AUTHORIZATION", "").partition(" ")
+    if not any(_matches(_presented(head), tokens)):
+        raise Unauthorized(_NOT_OURS)
+
+
+def _presented(head: Head) -> bytes:
+    """The bearer token that was sent; raises Unauthorized where none was. Nothing that was sent is told again."""
+    sent = head.headers.get("AUTHORIZATION", "").strip()
+    scheme, _, given = sent.partition(" ")
     if not given or scheme.lower() != "bearer":
-        raise Unauthorized("expected an Authorization header with a bearer token, found none")
+        found = "none" if not sent else "no token" if scheme.lower() == "bearer" else "another scheme"
+        raise Unauthorized(f"expected an Authorization header with a bearer token, found {found}{_HOW if sent else ''}")
     # WSGI hands a header's bytes on as latin-1; a token that is not ASCII was sent as UTF-8.
-    presented = given.strip().encode("latin-1", "replace")
-    # Every token is compared, each in constant time, so that the time taken tells nothing.
-    matches = [hmac.compare_digest(presented, token.encode()) for token in tokens if token]
-    if not any(matches):
-        raise Unauthorized("the bearer token is not one that opens this route")
+    return given.strip().encode("latin-1", "replace")
+
+
+def _matches(presented: bytes, tokens: tuple[str, ...]) -> list[bool]:
+    """Every token is compared, each in constant time, so that the time taken tells nothing; an empty one is none."""
+    return [bool(token) and hmac.compare_digest(presented, token.encode()) for token in tokens]
+
+
+def _refuse_packed_models(head: Head) -> None:
+    """A model's bytes go to the disk as they come, and its digest is that of what was sent."""
+    encoding = head.headers.get("CONTENT_ENCODING", "").strip()
+    if encoding.lower() not in ("", "identity") and (is_upload(head.path) or is_load(head.path)):
+        raise UnsupportedMediaType(f"found content encoding {encoding[:50]!r}, expected none: send it unpacked")
 
 
 def _refuse_cross_site(head: Head) -> None:

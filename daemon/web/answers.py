@@ -7,6 +7,8 @@ from flask import Request, Response
 
 from daemon.errors import InvalidJson, TooLarge
 from daemon.release import Release
+from daemon.web.guesses import seeming
+from daemon.web.packing import unpacked
 
 JSON = "application/json"
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
@@ -31,23 +33,24 @@ def release_headers(release: Release) -> dict[str, str]:
 
 
 def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The whole body; raises TooLarge beyond ``limit_bytes``."""
+    """The whole body, unpacked; raises TooLarge beyond ``limit_bytes``, BadRequest or UnsupportedMediaType."""
     length = request.content_length or 0
     if length > limit_bytes:
         raise TooLarge(f"the body has {length} bytes; at most {limit_bytes} are taken")
-    return request.get_data(cache=False)
+    body = request.get_data(cache=False)
+    return unpacked(body, request.headers.get("Content-Encoding", ""), limit_bytes)
 
 
-def read_object(body: bytes, *, empty_is_object: bool = False) -> dict[str, object]:
-    """The JSON object that ``body`` holds; raises InvalidJson for anything else."""
+def read_object(body: bytes, *, empty_is_object: bool = False, called: str = "the body is") -> dict[str, object]:
+    """The JSON object that ``body`` holds; raises InvalidJson for anything else. ``called`` begins the sentence."""
     if not body and empty_is_object:
         return {}
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidJson(f"the body is not JSON: {error}; expected an object") from None
+        raise InvalidJson(f"{called} not JSON: {error}; expected an object{seeming(body, error)}") from None
     if not isinstance(value, dict):
-        raise InvalidJson(f"the body is a JSON {_kind(value)}; expected an object")
+        raise InvalidJson(f"{called} a JSON {_kind(value)}; expected an object")
     return value
 
 

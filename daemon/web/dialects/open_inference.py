@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from daemon.errors import BadRequest, HandOver
+from daemon.errors import BadRequest, HandOver, InvalidJson
 from daemon.release import Release
 from daemon.runtime import Array
 from daemon.runtime.nesting import called
@@ -51,7 +51,7 @@ class _Reader:
             length = _json_length(stated, len(body))
             if length == 0:
                 return read_raw(body, self._signature), self._tell(asked, self._outputs.wanted(None, binary=True), None)
-            request, blobs = read_object(bytes(body[:length])), Blobs(body, length)
+            request, blobs = _json_before(body, length), Blobs(body, length)
         stated = request.get("parameters")
         parameters = NONE if stated is None else _parameters(stated, asked)
         binary = flag(parameters, "binary_data_output", "the request", default=False)
@@ -82,6 +82,16 @@ def _json_length(stated: str, body_bytes: int) -> int:
     if length > body_bytes:
         raise BadRequest(f"Inference-Header-Content-Length is {length}, and the body has {body_bytes} bytes")
     return length
+
+
+def _json_before(body: bytes, length: int) -> Mapping[str, Any]:
+    """The object before the binary data; raises InvalidJson, which tells whose word it is that it ends there."""
+    part = bytes(body[:length])
+    try:
+        return read_object(part)
+    except InvalidJson:
+        said = f"the first {length} bytes, which Inference-Header-Content-Length names, are"
+        return read_object(part, called=said)  # raises in other words
 
 
 def _parameters(stated: object, asked: Asked) -> Parameters:

@@ -5,7 +5,7 @@ Entered by request threads.
 
 from collections.abc import Callable, Mapping
 
-from daemon.errors import InvalidInput, UnsupportedMediaType
+from daemon.errors import InvalidInput, InvalidJson, UnsupportedMediaType
 from daemon.release import Release, Signature
 from daemon.runtime import Array, Output, decoder_of, encode, read_flat
 from daemon.web.answers import JSON, dumps, read_object, release_headers
@@ -13,6 +13,7 @@ from daemon.web.array_files import NPY, NPZ
 from daemon.web.array_forms import FILE_SCHEMAS, FILES, chooser, file_reader
 from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell
 from daemon.web.describing import RELEASE_HEADERS, media, schema
+from daemon.web.guesses import seeming_file
 
 LARGE_BYTES = 2 << 10
 """From here on a body is worth the shorter way that large ones have."""
@@ -61,7 +62,10 @@ def refuse_other_forms(media_type: str, *, expected: str = JSON) -> None:
 
 def inputs_of(body: bytes) -> object:
     """The value of ``inputs``; raises InvalidJson or InvalidInput where there is none."""
-    value = read_object(body)
+    try:
+        value = read_object(body)
+    except InvalidJson as error:
+        raise InvalidJson(f"{error}{seeming_file(body)}") from None
     if "inputs" not in value:
         found = ", ".join(repr(key) for key in list(value)[:10]) or "an empty object"
         raise InvalidInput(f"expected a key 'inputs', found {found}")

@@ -16,6 +16,7 @@ from daemon.release import Signature
 from daemon.runtime import Array, decoder_of, read_flat
 from daemon.runtime.nesting import called
 from daemon.runtime.tables import fitter_of, is_tabular
+from daemon.web.guesses import seeming, seeming_file
 from daemon.web.invoking.frames import columns_table, records_table, split_table
 
 LARGE_BYTES = 2 << 10
@@ -67,7 +68,8 @@ def parsed(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         if b"NaN" not in body:
-            raise InvalidJson(f"the body is not JSON: {error}") from None
+            hint = seeming(body, error) or seeming_file(body)
+            raise InvalidJson(f"the body is not JSON: {error}{hint}") from None
     try:
         return json.loads(body.decode(), parse_int=_whole, parse_constant=_constant)
     except (ValueError, RecursionError) as error:
