@@ -7,6 +7,7 @@ pointers and counts; nothing is loaded, run, freed, logged or called back under 
 import threading
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from daemon.errors import NotServing, UnknownVersion
 from daemon.release import Release
@@ -17,14 +18,15 @@ class Serving:
     """One release with its engine, from the swap that published it until its last lease is back.
 
     Owned by the holder, which alone counts its leases. ``drained`` is set while it is retired and no lease is left: for
-    good, unless it stands by.
+    good, unless it stands by. ``face`` is kept for whoever answers requests with it, so that both go together.
     """
 
-    __slots__ = ("_leases", "_on_drained", "_retired", "drained", "engine", "release")
+    __slots__ = ("_leases", "_on_drained", "_retired", "drained", "engine", "face", "release")
 
     def __init__(self, release: Release, engine: Engine) -> None:
         self.release = release
         self.engine = engine
+        self.face: Any = None  # set once, by those who ask
         self.drained = threading.Event()
         self._leases = 0  # guarded by the holder's _lock
         self._retired = False  # guarded by the holder's _lock
@@ -125,11 +127,19 @@ class ModelHolder:
         serving = self._serving.get(model)
         return serving.release if serving else None
 
+    def serving_of(self, model: str) -> Serving | None:
+        """What serves as ``model``, if anything does: to look at, for it is not lent."""
+        return self._serving.get(model)
+
     def loaded(self, model: str) -> list[Release]:
         """The releases of ``model`` that can be asked by their version: what serves, then what stands by."""
+        return [serving.release for serving in self.servings(model)]
+
+    def servings(self, model: str) -> list[Serving]:
+        """What has the releases that are ``loaded``: to look at, for it is not lent."""
         with self._lock:
             found = (self._serving.get(model), self._standing_by.get(model))
-            return [serving.release for serving in found if serving]
+            return [serving for serving in found if serving]
 
     def releases(self) -> dict[str, Release]:
         """What serves, by model: a copy."""

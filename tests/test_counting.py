@@ -1,5 +1,6 @@
 """Every request to run a model is counted once, under the release that it came to, and with what became of it."""
 
+import gc
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -28,7 +29,9 @@ from daemon.web.asking import Asked, Target
 from daemon.web.counting import Counted
 from daemon.web.dialects.plain import PLAIN
 from daemon.web.door import PredictGrouping
+from daemon.web.faces import Face, face_of
 from daemon.web.totals import Totals
+from tests.fakes import FakeEngine, release_of
 from tests.web_rig import LIMIT_BYTES, WebRig
 
 GOOD = b'{"inputs": [[0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]}'
@@ -127,6 +130,43 @@ def test_figures_go_with_their_release(rig: WebRig) -> None:
     assert rows(rig) == []
     rig.predict()
     assert rows(rig) == [("default", 2, 1, {})]
+
+
+def test_counts_begin_anew_when_a_model_is_loaded_again(rig: WebRig) -> None:
+    assert [rig.predict().status_code for _ in range(3)] == [200] * 3
+    assert rig.post("/v2/repository/models/default/unload").status_code == 200
+    assert rows(rig) == []
+    assert rig.post("/v2/repository/models/default/load").status_code == 200
+    assert rows(rig) == []
+    assert rig.predict().status_code == 200
+    assert rows(rig) == [("default", 1, 1, {})]
+
+
+def test_what_is_unloaded_leaves_nothing_behind(rig: WebRig) -> None:
+    gc.collect()
+    before = sum(isinstance(each, Face) for each in gc.get_objects())
+    for number in range(1000):
+        model = f"m{number}"
+        rig.holder.swap(release_of(model=model), FakeEngine())
+        with rig.holder.lease(model) as serving:
+            face_of(serving).tongue(PLAIN)
+    assert len(rig.predictor.counting.all()) == 1000
+    for number in range(1000):
+        rig.holder.retire(f"m{number}")
+    del serving
+    gc.collect()
+    assert sum(isinstance(each, Face) for each in gc.get_objects()) == before
+    assert rig.predictor.counting.all() == []
+
+
+def test_release_keeps_its_figures_until_it_stands_by(rig: WebRig) -> None:
+    rig.predict()
+    retired = rig.holder.swap(release_of(2), FakeEngine())
+    assert retired is not None
+    with rig.holder.lease("default") as serving:
+        face_of(serving).tongue(PLAIN)  # as a request of the new release does, before the old one stands by
+    rig.holder.stand_by(retired)
+    assert rows(rig) == [("default", 1, 1, {}), ("default", 2, 0, {})]
 
 
 def test_models_are_told_by_name(rig: WebRig) -> None:

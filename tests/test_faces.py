@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from daemon.holder import Serving
 from daemon.release import Release, Signature, TensorSpec
 from daemon.web.asking import Dialect, Read
-from daemon.web.faces import Face, Faces
-from tests.fakes import release_of
+from daemon.web.faces import Face, face_of, known_face_of
+from tests.fakes import FakeEngine, release_of
 
 
 def counted(name: str, made: list[str]) -> Dialect:
@@ -30,25 +31,27 @@ def test_reader_is_made_once_for_a_release_and_a_dialect() -> None:
     assert made == ["one 3", "other 3"]
 
 
-def test_release_keeps_its_face() -> None:
-    faces = Faces(lambda _: [release_of(1)])
-    assert faces.known(release_of(1)) is None
-    assert faces.of(release_of(1)) is faces.of(release_of(1)) is faces.known(release_of(1))
+def test_what_serves_keeps_its_face() -> None:
+    serving = Serving(release_of(1), FakeEngine())
+    assert known_face_of(serving) is None
+    assert face_of(serving) is face_of(serving) is known_face_of(serving)
+    assert face_of(serving).release is serving.release
 
 
-def test_face_goes_with_its_release() -> None:
-    loaded = [release_of(1)]
-    faces = Faces(lambda _: loaded)
-    for version in (1, 2, 3):
-        loaded[:] = [release_of(version), release_of(version - 1)]
-        faces.of(release_of(version))
-    assert [faces.known(release_of(version)) is None for version in (1, 2, 3)] == [True, False, False]
+def test_face_is_one_whoever_asks_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    serving = Serving(release_of(1), FakeEngine())
+    made: list[Face] = []
 
+    def slowly(release: Release) -> Face:
+        face = Face(release)
+        if not made:
+            made.append(face)
+            made.append(face_of(serving))  # another thread is faster
+        return face
 
-def test_models_do_not_share_faces() -> None:
-    faces = Faces(lambda model: [release_of(1, model)])
-    assert faces.of(release_of(1, "a")) is not faces.of(release_of(1, "b"))
-    assert faces.known(release_of(1, "a")) is not None
+    monkeypatch.setattr("daemon.web.faces.Face", slowly)
+    assert face_of(serving) is made[1]
+    assert made[0] is not made[1]
 
 
 @pytest.mark.parametrize(("shape", "rows"), [((3, 2), 3), ((0, 2), 0), ((60000, 0), 0), ((1, 1), 1)])
@@ -56,3 +59,8 @@ def test_items_of_a_request_are_those_that_have_elements(shape: tuple[int, ...],
     signature = Signature((TensorSpec("x", "float32", ("n", "m")),), ())
     face = Face(replace(release_of(1), signature=signature))
     assert face.rows({"x": np.empty(shape, np.float32)}) == rows
+
+
+def test_release_that_is_loaded_again_has_another_face() -> None:
+    release = release_of(1)
+    assert face_of(Serving(release, FakeEngine())) is not face_of(Serving(release, FakeEngine()))

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from daemon.holder import ModelHolder
 from daemon.release import Release
 from daemon.web.asking import Dialect
-from daemon.web.faces import Faces
+from daemon.web.faces import known_face_of
 from daemon.web.figures import Figures
 from daemon.web.totals import Failure, Totals
 
@@ -22,15 +23,17 @@ class Counted:
 class Counting:
     """Every figure that there is. Thread-safe; the figures of a release go when it is no longer loaded."""
 
-    def __init__(self, faces: Faces) -> None:
-        self._faces = faces
+    def __init__(self, holder: ModelHolder) -> None:
+        self._holder = holder
         self._of_none: dict[str, Figures] = {}  # by dialect
 
     def of(self, model: str) -> list[Counted]:
         """What requests came to so far: one row for each loaded release of ``model`` that was asked, and dialect."""
+        servings = sorted(self._holder.servings(model), key=lambda serving: serving.release.version)
         return [
             Counted(face.release, dialect, figures.read())
-            for face in self._faces.asked(model)
+            for face in map(known_face_of, servings)
+            if face is not None
             for dialect, figures in sorted(face.figures().items())
         ]
 
@@ -40,7 +43,7 @@ class Counting:
 
     def each(self) -> Iterator[Counted]:
         """``all``, each row read when it is asked for."""
-        for model in self._faces.models():
+        for model in sorted(self._holder.releases()):
             yield from self.of(model)
         for dialect, figures in sorted(self._of_none.copy().items()):
             yield Counted(None, dialect, figures.read())

@@ -3,10 +3,11 @@ of figures.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from threading import Lock
 from typing import NamedTuple
 
+from daemon.holder import Serving
 from daemon.release import Release, Signature
 from daemon.runtime import Array, batch_limit_seconds, batch_size
 from daemon.web.asking import Dialect, Read
@@ -88,44 +89,29 @@ class Face:
         self.seconds = NOT_QUICK_SECONDS
 
 
-class Faces:
-    """The face of every release that is loaded. Thread-safe; who asks for one that was made takes no lock.
+_making = Lock()
+"""So that of each release one face is made, and none is lost that has counted something."""
 
-    ``loaded`` tells the releases of a model that can be asked.
-    """
 
-    def __init__(self, loaded: Callable[[str], Iterable[Release]]) -> None:
-        self._loaded = loaded
-        self._lock = Lock()
-        # by model, by version; changed under _lock, an inner one never
-        self._faces: dict[str, dict[int, Face]] = {}
+def face_of(serving: Serving) -> Face:
+    """The face of what serves: made when it is first asked for, and gone with it. No lock but for that first time."""
+    face: Face | None = serving.face
+    return _first_face_of(serving) if face is None else face
 
-    def known(self, release: Release) -> Face | None:
-        """The face of ``release`` if it was asked for before."""
-        return self._faces.get(release.model, {}).get(release.version)
 
-    def of(self, release: Release) -> Face:
-        """The face of ``release``; what is loaded no longer loses its own when another is made."""
-        if (face := self.known(release)) is not None:
-            return face
-        made = Face(release)
-        versions = {each.version for each in self._loaded(release.model)}
-        with self._lock:
-            before = self._faces.get(release.model, {})
-            if release.version not in before:  # else another thread was faster, and what it counts must not be lost
-                kept = {version: old for version, old in before.items() if version in versions}
-                self._faces[release.model] = {**kept, release.version: made}
-            return self._faces[release.model][release.version]
+def known_face_of(serving: Serving) -> Face | None:
+    """The same if it was asked for before."""
+    face: Face | None = serving.face
+    return face
 
-    def models(self) -> list[str]:
-        """Every model that was asked, by name."""
-        return sorted(self._faces.copy())
 
-    def asked(self, model: str) -> list[Face]:
-        """The faces of the releases of ``model`` that are loaded and were asked, by version; no others are kept."""
-        versions = {each.version for each in self._loaded(model)}
-        faces = sorted(self._faces.get(model, {}).items())
-        return [face for version, face in faces if version in versions]
+def _first_face_of(serving: Serving) -> Face:
+    made = Face(serving.release)
+    with _making:
+        if serving.face is None:  # else another thread was faster, and what it counts must not be lost
+            serving.face = made
+        face: Face = serving.face
+        return face
 
 
 def _input_with_rows(signature: Signature) -> str | None:

@@ -11,7 +11,7 @@ from daemon.holder import Lease, ModelHolder, Serving
 from daemon.lane.probation import Probation
 from daemon.web.asking import LIVE, PREVIOUS, Asked, Dialect, Prediction, Target
 from daemon.web.counting import Counting
-from daemon.web.faces import Faces
+from daemon.web.faces import face_of, known_face_of
 from daemon.web.figures import packed
 from daemon.web.joining import Group
 from daemon.web.runs import Run, Runs
@@ -43,8 +43,7 @@ class Predictor:
         self._max_body_bytes = max_body_bytes
         self._max_batch = max_batch
         self._runs = Runs(probation, ring, timeout_seconds=timeout_seconds)
-        self._faces = Faces(holder.loaded)
-        self.counting = Counting(self._faces)
+        self.counting = Counting(holder)
 
     def answer(self, dialect: Dialect, asked: Asked) -> Prediction:
         """What a client is told, whatever door it came by: its inputs are run through the release that it asks for.
@@ -70,14 +69,14 @@ class Predictor:
 
     def is_quick(self, model: str) -> bool:
         """Whether the predictions of what serves as ``model`` took next to no time of late."""
-        release = self._holder.release_of(model)
-        face = None if release is None else self._faces.known(release)
+        serving = self._holder.serving_of(model)
+        face = None if serving is None else known_face_of(serving)
         return face is not None and face.is_quick
 
     def batch_size(self, model: str) -> int:
         """How many predictions of what serves as ``model`` are best made together; 1 is each by itself."""
-        release = self._holder.release_of(model)
-        return 1 if release is None else min(self._faces.of(release).batch_size, self._max_batch)
+        serving = self._holder.serving_of(model)
+        return 1 if serving is None else min(face_of(serving).batch_size, self._max_batch)
 
     @contextmanager
     def together(self, model: str) -> Iterator[Group | None]:
@@ -86,7 +85,7 @@ class Predictor:
             group = None
             with suppress(NotServing):
                 serving = stack.enter_context(self._holder.lease(model))
-                face = self._faces.of(serving.release)
+                face = face_of(serving)
                 most = min(face.batch_size, self._max_batch)
                 if most > 1:
                     group = Group(serving, face, self._runs.batch(serving, face, most=most), self._runs)
@@ -120,7 +119,7 @@ class Predictor:
     def _answer(
         self, serving: Serving, dialect: Dialect, asked: Asked, body: bytes, run: Run, began: float
     ) -> Prediction:
-        face = self._faces.of(serving.release)
+        face = face_of(serving)
         read, figures = face.tongue(dialect)
         started = face.started()
         figures.in_flight.append(None)
