@@ -183,9 +183,31 @@ def test_parameters_that_are_null_are_not_given(rig: WebRig) -> None:
     assert found(rig.post(INFER, {**ten(parameters=None), "parameters": None, "outputs": None}))
 
 
-def test_content_type_does_not_matter(rig: WebRig) -> None:
-    for kind in ("", "text/plain", "application/octet-stream", "image/png"):
-        assert found(rig.post(INFER, ten(), content_type=kind))
+@pytest.mark.parametrize(
+    "kind",
+    ["", "text/plain", "application/octet-stream", "application/x-www-form-urlencoded", "application/json; charset=x"],
+)
+def test_content_type_does_not_matter_where_the_body_may_be_json(rig: WebRig, kind: str) -> None:
+    assert found(rig.post(INFER, ten(), content_type=kind))
+    head = orjson.dumps({"inputs": [{"name": "input", "shape": [1, 10], "datatype": "FP32"}]})
+    answer = rig.post(INFER, head + TEN.tobytes(), headers={HEADER: str(len(head))}, content_type=kind)
+    assert found(answer)["output"] == pytest.approx(WANTED)
+
+
+@pytest.mark.parametrize("header", [{}, {HEADER: "0"}])
+@pytest.mark.parametrize(
+    "kind",
+    ["multipart/form-data; boundary=x", "Image/PNG", "text/csv", "application/x-npy", "application/x-npz", "audio/wav"],
+)
+def test_content_type_of_another_form_is_refused(rig: WebRig, kind: str, header: dict[str, str]) -> None:
+    answer = rig.post(INFER, TEN.tobytes() if header else ten(), headers=header, content_type=kind)
+    kind = kind.partition(";")[0].lower()
+    expected = "application/json, application/octet-stream or none"
+    assert answer.status_code == 415
+    assert answer.get_json() == {
+        "error": f"found content type {kind}, expected {expected}",
+        "code": "unsupported_media_type",
+    }
 
 
 # Every datatype, scalars, and tensors without an element.

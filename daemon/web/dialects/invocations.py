@@ -19,7 +19,8 @@ from daemon.web.answers import JSON, dumps, release_headers
 from daemon.web.array_files import NPY, npy_array
 from daemon.web.array_forms import FILES, chooser, file_reader
 from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell
-from daemon.web.invoking.csv_tables import CSV, read_csv, write_csv
+from daemon.web.content_types import CSV, refuse_other_forms
+from daemon.web.invoking.csv_tables import read_csv, write_csv
 from daemon.web.invoking.operations import INVOCATIONS as OPERATION
 from daemon.web.invoking.scoring import Manner, Scored, json_reader_of
 from daemon.web.open_inference.raw import read_raw
@@ -27,17 +28,7 @@ from daemon.web.open_inference.raw import read_raw
 RAW = "application/octet-stream"
 OFFERED = (JSON, CSV, *sorted(FILES))
 NAMED_CSV = f"{CSV}; header=present"
-_NEVER_JSON = ("multipart/", "image/", "audio/", "video/")
-_OTHER_FORMS = frozenset(
-    {
-        "application/x-protobuf",
-        "application/x-recordio-protobuf",
-        "application/vnd.apache.parquet",
-        "application/jsonlines",
-        "text/libsvm",
-        "text/x-libsvm",
-    }
-)
+_KNOWN = FILES | {CSV}
 _UTF8 = frozenset({"utf-8", "utf8", "us-ascii"})
 _NPY_BEGINS = b"\x93NUMPY"
 
@@ -145,8 +136,7 @@ def _is_column(value: object) -> bool:
 def _stated(content_type: str) -> tuple[str, Mapping[str, str]]:
     """The media type and its parameters; raises UnsupportedMediaType for what no reader knows."""
     kind, *parts = (part.strip() for part in content_type[:1000].lower().split(";"))
-    if kind.startswith(_NEVER_JSON) or kind in _OTHER_FORMS:
-        raise UnsupportedMediaType(f"found content type {kind:.100}, expected {JSON}, {CSV}, {NPY} or {RAW}")
+    refuse_other_forms(kind, known=_KNOWN, expected=f"{JSON}, {CSV}, {NPY} or {RAW}")
     pairs = (part.partition("=") for part in parts)
     parameters = {name.strip(): value.strip().strip('"') for name, _, value in pairs}
     if (charset := parameters.get("charset", "utf-8")) not in _UTF8:

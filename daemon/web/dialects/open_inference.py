@@ -12,8 +12,9 @@ from daemon.errors import BadRequest, HandOver, InvalidJson
 from daemon.release import Release
 from daemon.runtime import Array
 from daemon.runtime.nesting import called
-from daemon.web.answers import read_object
+from daemon.web.answers import JSON, read_object
 from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell
+from daemon.web.content_types import refuse_other_forms
 from daemon.web.open_inference.answers import Answers
 from daemon.web.open_inference.binary import Blobs
 from daemon.web.open_inference.body import HEADER, body_of
@@ -29,6 +30,7 @@ LEAST_PACKED_BYTES = 1 << 10
 """An answer below that is not worth packing."""
 MOST_PACKED_AT_ONCE_BYTES = 64 << 10
 """An answer above that takes time to pack."""
+EXPECTED = f"{JSON}, application/octet-stream or none"
 _LONGEST_NUMBER = 18
 
 
@@ -44,6 +46,8 @@ class _Reader:
 
     def read(self, asked: Asked, body: bytes) -> tuple[Mapping[str, Array], Tell]:
         """The inputs of a request, and how its answer is told."""
+        if (stated := asked.fields.get("CONTENT_TYPE")) and stated != JSON:
+            refuse_other_forms(asked.media_type, expected=EXPECTED)
         stated = asked.fields.get(HEADER)
         if stated is None:
             request, blobs = self._json(body), None

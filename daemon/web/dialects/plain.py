@@ -5,20 +5,19 @@ Entered by request threads.
 
 from collections.abc import Callable, Mapping
 
-from daemon.errors import InvalidInput, InvalidJson, UnsupportedMediaType
+from daemon.errors import InvalidInput, InvalidJson
 from daemon.release import Release, Signature
 from daemon.runtime import Array, Output, decoder_of, encode, read_flat
 from daemon.web.answers import JSON, dumps, read_object, release_headers
 from daemon.web.array_files import NPY, NPZ
 from daemon.web.array_forms import FILE_SCHEMAS, FILES, chooser, file_reader
 from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell
+from daemon.web.content_types import refuse_other_forms
 from daemon.web.describing import RELEASE_HEADERS, media, schema
 from daemon.web.guesses import seeming_file
 
 LARGE_BYTES = 2 << 10
 """From here on a body is worth the shorter way that large ones have."""
-_NEVER_JSON = ("multipart/", "image/", "audio/", "video/")
-_OTHER_FORMS = frozenset({*FILES, "text/csv", "application/x-protobuf"})
 
 
 def _reader_of(release: Release) -> Read:
@@ -52,12 +51,6 @@ def _teller_of(release: Release) -> Tell:
         return Prediction((told + b"}",), headers)
 
     return tell
-
-
-def refuse_other_forms(media_type: str, *, expected: str = JSON) -> None:
-    """A body is read as JSON whatever its type, unless that names a form that JSON cannot be."""
-    if media_type.startswith(_NEVER_JSON) or media_type in _OTHER_FORMS:
-        raise UnsupportedMediaType(f"found content type {media_type}, expected {expected}")
 
 
 def inputs_of(body: bytes) -> object:

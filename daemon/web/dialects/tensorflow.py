@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from daemon.release import Release
 from daemon.runtime import Array
 from daemon.web.asking import Asked, Dialect, Read, Tell
-from daemon.web.dialects.plain import refuse_other_forms
+from daemon.web.content_types import refuse_other_forms
 from daemon.web.tensorflow.operations import PREDICT
 from daemon.web.tensorflow.predictions import column_teller, row_teller
 from daemon.web.tensorflow.requests import COLUMNS, ROWS, request_reader

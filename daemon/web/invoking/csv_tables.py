@@ -20,7 +20,6 @@ from daemon.runtime.columns import from_texts
 from daemon.runtime.tables import Table
 from daemon.web.answers import dumps
 
-CSV = "text/csv"
 PIECE_CELLS = 200_000
 """So many cells are read at a time: each weighs some fifty bytes until it is a number."""
 
