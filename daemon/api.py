@@ -24,7 +24,7 @@ from daemon.web.door import PredictDoor
 from daemon.web.health import health_routes
 from daemon.web.invoking.pinging import ping_routes
 from daemon.web.metrics import MetricsPage, metrics_routes
-from daemon.web.names import NameConverter
+from daemon.web.names import NameConverter, VersionConverter
 from daemon.web.open_inference.loading import body_bytes as load_body_bytes
 from daemon.web.open_inference.logging_view import logging_routes
 from daemon.web.open_inference.models import model_routes
@@ -111,7 +111,7 @@ def build_app(
     """The application, from its parts."""
     app = Flask("modeldrop", static_folder=None)
     app.url_map.merge_slashes = False  # a redirect would be an answer of a form that no client expects
-    app.url_map.converters["name"] = NameConverter
+    app.url_map.converters.update(name=NameConverter, int=VersionConverter)
     app.register_blueprint(predict_routes(predictor))
     app.register_blueprint(
         deploy_routes(deployer, files, default_model=default_model, max_upload_bytes=limits.max_upload_bytes)

@@ -188,6 +188,23 @@ def test_other_paths_are_no_predictions(path: str) -> None:
     assert route_of(path) is None
 
 
+@pytest.mark.parametrize("version", ["1", "١", "１", "१", "²", "1" * 19, "-1", "1٢", "+1", "1_0", " 1"])
+@pytest.mark.parametrize("path", ["/v2/models/default/versions/{}/infer", "/v1/models/default/versions/{}:predict"])
+def test_versions_are_written_in_asciis_digits(rig: WebRig, path: str, version: str) -> None:
+    path = path.format(version)
+    is_one = version == "1"
+    assert (route_of(path) is not None) == is_one
+    assert rig.app.url_map.bind("localhost").test(path, "POST") == is_one  # both ways agree
+    body = {"inputs": [{"name": "input", "shape": [1, 10], "datatype": "FP32", "data": [1] * 10}]}
+    answer = rig.post(path, body if "v2" in path else {"instances": [[1] * 10]})
+    assert (answer.status_code, answer.get_json().get("code")) == ((200, None) if is_one else (404, "not_found"))
+
+
+@pytest.mark.parametrize("path", ["/v1/models/default/versions/{}", "/v1/models/default/versions/{}/metadata"])
+def test_versions_that_are_told_of_are_written_so_too(rig: WebRig, path: str) -> None:
+    assert [rig.get(path.format(version)).status_code for version in ("1", "١", "1" * 19)] == [200, 404, 404]
+
+
 # What is quick.
 
 

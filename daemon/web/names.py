@@ -1,6 +1,9 @@
-"""Places in a path that hold a name with nothing behind it. Any thread, no state."""
+"""Places in a path: names with nothing behind them, and versions. Any thread, no state."""
 
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, IntegerConverter
+
+VERSION = "[0-9]{1,18}"
+"""A version in a path, as a regular expression: the digits of ASCII alone, no more than 64 bits have room for."""
 
 
 class NameConverter(BaseConverter):
@@ -11,3 +14,9 @@ class NameConverter(BaseConverter):
 
     regex = "[^/:]+"
     part_isolating = True
+
+
+class VersionConverter(IntegerConverter):
+    """``<int:version>``: a place for a ``VERSION``; Flask's own takes the digits of every script."""
+
+    regex = VERSION

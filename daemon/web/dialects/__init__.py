@@ -12,13 +12,18 @@ from daemon.web.dialects.invocations import INVOCATIONS
 from daemon.web.dialects.open_inference import OPEN_INFERENCE
 from daemon.web.dialects.plain import PLAIN
 from daemon.web.dialects.tensorflow import TENSORFLOW
+from daemon.web.names import VERSION
 
 DIALECTS: tuple[Dialect, ...] = (PLAIN, OPEN_INFERENCE, TENSORFLOW, INVOCATIONS)
 
 LONGEST_PATH = 300
 """Of a path that is told here: what is longer has no model's name in it."""
 
-_PLACES = {"<model>": "(?P<model>[^/]+)", "<int:version>": r"(?P<version>\d{1,18})", "<label>": "(?P<label>[^/]+)"}
+_PLACES = {
+    "<model>": "(?P<model>[^/]+)",
+    "<int:version>": f"(?P<version>{VERSION})",
+    "<label>": "(?P<label>[^/]+)",
+}
 _LABELS = {"stable": LIVE}
 
 
