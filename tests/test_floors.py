@@ -82,6 +82,16 @@ DOORS: dict[str, set[str]] = {
 }
 """The rooms or modules that alone may import a library."""
 
+DIALECT_ROOMS: dict[str, str] = {
+    "daemon.web.open_inference": "open_inference",
+    "daemon.web.tensorflow": "tensorflow",
+    "daemon.web.invoking": "invocations",
+}
+"""The rooms of dialects, beside the module that each has. What two have in common is the web's, which knows none."""
+
+KNOW_DIALECTS = {"daemon.web.dialects", "daemon.web.openapi.open_inference"}
+"""The list of them, and what names the protocol's datatypes where it is described."""
+
 Imports = Mapping[str, set[str]]
 
 
@@ -137,7 +147,7 @@ def within(module: str, place: str) -> bool:
 def breaches(house: Imports) -> list[str]:
     """Return one sentence for everything in ``house`` that the floors forbid."""
     unplaced = [f"{module} is on no floor" for module in house if room_of(module) is None]
-    return unplaced + floor_breaches(house) + door_breaches(house) + cycles(house)
+    return unplaced + floor_breaches(house) + door_breaches(house) + dialect_breaches(house) + cycles(house)
 
 
 def floor_breaches(house: Imports) -> list[str]:
@@ -160,6 +170,24 @@ def door_breaches(house: Imports) -> list[str]:
         for module, imported in house.items()
         for target in sorted(imported - house.keys())
         if (library := target.partition(".")[0]) in DOORS and not any(within(module, door) for door in DOORS[library])
+    ]
+
+
+def dialect_of(module: str) -> str | None:
+    """Return the dialect a module of the web belongs to, or None for one of all."""
+    if module.startswith("daemon.web.dialects."):
+        return module.split(".")[3]
+    return next((dialect for room, dialect in DIALECT_ROOMS.items() if within(module, room)), None)
+
+
+def dialect_breaches(house: Imports) -> list[str]:
+    """Return the imports within the web that reach into another dialect, or from what all share into one."""
+    return [
+        f"{module} ({dialect_of(module) or 'of all dialects'}) imports {target} ({dialect_of(target)})"
+        for module, imported in house.items()
+        if within(module, "daemon.web") and module not in KNOW_DIALECTS
+        for target in sorted(imported & house.keys())
+        if dialect_of(target) not in (None, dialect_of(module))
     ]
 
 
@@ -199,6 +227,21 @@ def test_house_is_found_whole() -> None:
         ("daemon/runtime/feeds.py", "import onnxruntime as ort", "which only daemon.runtime.sessions may"),
         ("daemon/deployer.py", "from flask import request", "daemon.deployer imports flask.request"),
         ("daemon/shelf.py", "", "daemon.shelf is on no floor"),
+        (
+            "daemon/web/dialects/tensorflow.py",
+            "from daemon.web.dialects.plain import X",
+            "daemon.web.dialects.tensorflow (tensorflow) imports daemon.web.dialects.plain (plain)",
+        ),
+        (
+            "daemon/web/invoking/raw.py",
+            "from daemon.web.open_inference.raw import X",
+            "daemon.web.invoking.raw (invocations) imports daemon.web.open_inference.raw (open_inference)",
+        ),
+        (
+            "daemon/web/faces.py",
+            "from .dialects.plain import X",
+            "daemon.web.faces (of all dialects) imports daemon.web.dialects.plain (plain)",
+        ),
         ("daemon/gate/checks.py", "import daemon.gate.trial", "imports in a circle: "),
     ],
 )
@@ -210,6 +253,8 @@ def test_breach_is_told(tmp_path: Path, path: str, source: str, said: str) -> No
         "daemon/intake/__init__.py": "",
         "daemon/gate/__init__.py": "",
         "daemon/gate/trial.py": "from daemon.gate import checks",
+        "daemon/web/dialects/plain.py": "",
+        "daemon/web/open_inference/raw.py": "",
         path: source,
     }
     for name, text in house.items():
@@ -232,6 +277,10 @@ def test_lawful_house_has_no_breach(tmp_path: Path) -> None:
         "daemon/web/__init__.py": "",
         "daemon/web/routes.py": "from . import pages\nfrom daemon import VERSION",
         "daemon/web/pages.py": "from ..errors import Rejected",
+        "daemon/web/dialects/__init__.py": "from daemon.web.dialects import plain",
+        "daemon/web/dialects/plain.py": "from daemon.web import pages",
+        "daemon/web/dialects/tensorflow.py": "from daemon.web.tensorflow.rows import X",
+        "daemon/web/tensorflow/rows.py": "",
         "daemon/errors.py": "import os.path",
     }
     for name, text in house.items():

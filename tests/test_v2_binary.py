@@ -11,9 +11,10 @@ from hypothesis.extra import numpy as st_numpy
 from daemon.errors import BadRequest, InvalidInput
 from daemon.release import TensorSpec
 from daemon.runtime.dtypes import DTYPES
-from daemon.web.open_inference.binary import Blobs, to_wire
-from daemon.web.open_inference.datatypes import DATATYPES, WIRE
-from daemon.web.open_inference.strings import read_strings, write_strings
+from daemon.web.binary.strings import read_strings, write_strings
+from daemon.web.binary.tensors import Blobs, to_wire
+from daemon.web.binary.wire import WIRE
+from daemon.web.open_inference.datatypes import DATATYPES
 from tests.v2_wire import from_bytes, to_bytes
 
 NUMBERS = sorted(WIRE)

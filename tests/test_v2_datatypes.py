@@ -4,7 +4,8 @@ import pytest
 
 from daemon.release import TensorSpec
 from daemon.runtime.dtypes import DTYPES
-from daemon.web.open_inference.datatypes import DATATYPES, WIRE, tensor_of
+from daemon.web.binary.wire import WIRE
+from daemon.web.open_inference.datatypes import DATATYPES, tensor_of
 
 
 def test_every_dtype_has_a_datatype_and_a_width_on_the_wire_but_for_strings() -> None:

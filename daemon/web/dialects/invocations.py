@@ -19,11 +19,11 @@ from daemon.web.answers import JSON, dumps, release_headers
 from daemon.web.array_files import NPY, npy_array
 from daemon.web.array_forms import FILES, chooser, file_reader
 from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell
+from daemon.web.binary.raw import read_raw
 from daemon.web.content_types import CSV, refuse_other_forms
 from daemon.web.invoking.csv_tables import read_csv, write_csv
 from daemon.web.invoking.operations import INVOCATIONS as OPERATION
 from daemon.web.invoking.scoring import Manner, Scored, json_reader_of
-from daemon.web.open_inference.raw import read_raw
 
 RAW = "application/octet-stream"
 OFFERED = (JSON, CSV, *sorted(FILES))

@@ -14,16 +14,16 @@ from daemon.runtime import Array
 from daemon.runtime.nesting import called
 from daemon.web.answers import JSON, read_object
 from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell
+from daemon.web.binary.raw import read_raw
+from daemon.web.binary.tensors import Blobs
 from daemon.web.content_types import refuse_other_forms
 from daemon.web.open_inference.answers import Answers
-from daemon.web.open_inference.binary import Blobs
 from daemon.web.open_inference.body import HEADER, body_of
 from daemon.web.open_inference.inputs import Inputs
 from daemon.web.open_inference.large_json import LARGE_BYTES, read_large
 from daemon.web.open_inference.operation import OPERATION
+from daemon.web.open_inference.outputs import Outputs, Wanted
 from daemon.web.open_inference.parameters import NONE, Parameters, flag, parameters_of, refuse_sequences, whole
-from daemon.web.open_inference.raw import read_raw
-from daemon.web.open_inference.wanted import Outputs, Wanted
 from daemon.web.packing import packed
 
 LEAST_PACKED_BYTES = 1 << 10

@@ -12,11 +12,11 @@ from daemon.runtime import Array, Output
 from daemon.runtime.tensors import encode_one
 from daemon.web.answers import JSON, dumps, release_headers
 from daemon.web.asking import Piece, Prediction
-from daemon.web.open_inference.binary import to_wire
+from daemon.web.binary.tensors import to_wire
 from daemon.web.open_inference.classes import classes_of
 from daemon.web.open_inference.datatypes import DATATYPES, tensor_of
 from daemon.web.open_inference.forms import Form, Labels
-from daemon.web.open_inference.wanted import Wanted
+from daemon.web.open_inference.outputs import Wanted
 
 ONE_PIECE_BYTES = 64 << 10
 """A binary answer up to here is put together: to copy it is cheaper than to send it in pieces."""

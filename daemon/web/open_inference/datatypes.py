@@ -11,8 +11,6 @@ is no tensor for ONNX appears as one where that loses nothing:
 
 import re
 
-import numpy as np
-
 from daemon.release import TensorSpec
 from daemon.runtime import from_ort
 
@@ -33,26 +31,6 @@ DATATYPES = {
     "bfloat16": "BF16",
 }
 """The protocol's name of each dtype, by the house's."""
-
-WIRE = {
-    name: np.dtype(code)
-    for name, code in (
-        ("bool", "u1"),
-        ("uint8", "u1"),
-        ("uint16", "<u2"),
-        ("uint32", "<u4"),
-        ("uint64", "<u8"),
-        ("int8", "i1"),
-        ("int16", "<i2"),
-        ("int32", "<i4"),
-        ("int64", "<i8"),
-        ("float16", "<f2"),
-        ("float32", "<f4"),
-        ("float64", "<f8"),
-        ("bfloat16", "<u2"),
-    )
-}
-"""What an element of each dtype is in binary; strings, whose lengths vary, are none of these."""
 
 _OPTIONAL = re.compile(r"optional\((.+)\)")
 _MAPS = re.compile(r"(seq\()?map\(\w+,(tensor\(\w+\))\)\)?")

@@ -13,8 +13,8 @@ from daemon.release import TensorSpec
 from daemon.runtime import Array
 from daemon.runtime.bfloat16 import from_bits, to_bits
 from daemon.runtime.dtypes import DTYPES
-from daemon.web.open_inference.datatypes import WIRE
-from daemon.web.open_inference.strings import read_strings, write_strings
+from daemon.web.binary.strings import read_strings, write_strings
+from daemon.web.binary.wire import WIRE
 
 Shape = tuple[int, ...]
 _EMPTY = memoryview(b"")

@@ -10,9 +10,9 @@ from daemon.errors import InvalidInput
 from daemon.release import Signature, TensorSpec
 from daemon.runtime import Array
 from daemon.runtime.tensors import check_shape
-from daemon.web.open_inference.binary import Blobs
-from daemon.web.open_inference.datatypes import WIRE
-from daemon.web.open_inference.strings import text_of
+from daemon.web.binary.strings import text_of
+from daemon.web.binary.tensors import Blobs
+from daemon.web.binary.wire import WIRE
 
 
 def read_raw(body: bytes, signature: Signature) -> dict[str, Array]:

@@ -1,0 +1,1 @@
+"""Tensors as the bytes of their elements, in bodies of every dialect that has such."""
