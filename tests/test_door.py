@@ -20,7 +20,7 @@ from daemon.lane.probation import ProbationTerms
 from daemon.runtime import Array, CoreBudget
 from daemon.runtime.gears import GearedEngine
 from daemon.web.access import Tokens
-from daemon.web.asking import Target
+from daemon.web.asking import LIVE, PREVIOUS, Target
 from daemon.web.dialects import route_of
 from daemon.web.dialects.plain import PLAIN
 from daemon.web.door import PredictDoor, is_quick
@@ -324,9 +324,9 @@ def test_release_before_answers_for_its_version_as_long_as_it_stands_by(tmp_path
     with WebRig(tmp_path, probation_terms=terms) as rig:
         rig.update(1)
         rig.update(2)
-        assert [predicted(rig, which) for which in ("live", 2, 1, "previous")] == [2, 2, 1, 1]
+        assert [predicted(rig, which) for which in (LIVE, 2, 1, PREVIOUS)] == [2, 2, 1, 1]
         rig.update(3)
-        assert [predicted(rig, which) for which in ("live", 3, 2, "previous")] == [3, 3, 2, 2]
+        assert [predicted(rig, which) for which in (LIVE, 3, 2, PREVIOUS)] == [3, 3, 2, 2]
         with pytest.raises(UnknownVersion, match="version 1 of model 'default' is not loaded"):
             predicted(rig, 1)
 

@@ -302,6 +302,8 @@ def test_answer_says_which_release_gave_it(rig: WebRig) -> None:
             "not_found",
             "model 'two' has no label 'canary': expected",
         ),
+        ("/v1/models/two/labels/live:predict", "not_found", "model 'two' has no label 'live'"),
+        ("/v1/models/nobody/labels/canary:predict", "unknown_model", "there is no model 'nobody'"),
         ("/v1/models/two/versions/x:predict", "not_found", "there is nothing at"),
         ("/v1/models/two:classify", "not_found", "model 'two' has no signature for classify: ask it to predict"),
         ("/v1/models/two/versions/1:regress", "not_found", "model 'two' has no signature for regress"),

@@ -14,8 +14,8 @@ from daemon.web.packing import unpacked
 
 Piece = bytes | memoryview
 Which = int | str
-"""A version, or ``LIVE`` for the one that serves, ``PREVIOUS`` for the one before as long as it stands by."""
-LIVE, PREVIOUS = "live", "previous"
+"""A version, or a label: ``LIVE`` for the one that serves, ``PREVIOUS`` for the one before as long as it stands by."""
+LIVE, PREVIOUS = "stable", "previous"
 BOUND = "server.max_body_mb"
 """The setting that bounds a body, for whoever is refused for it."""
 

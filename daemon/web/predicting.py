@@ -9,11 +9,12 @@ from daemon.errors import ARRIVED, NotServing, UnknownModel, UnknownVersion
 from daemon.gate import RequestRing
 from daemon.holder import Lease, ModelHolder, Serving
 from daemon.lane.probation import Probation
-from daemon.web.asking import LIVE, PREVIOUS, Asked, Dialect, Prediction, Target
+from daemon.web.asking import LIVE, Asked, Dialect, Prediction, Target
 from daemon.web.counting import Counting
 from daemon.web.faces import face_of, known_face_of
 from daemon.web.figures import packed
 from daemon.web.joining import Group
+from daemon.web.labels import labelled
 from daemon.web.runs import Run, Runs
 
 
@@ -101,20 +102,16 @@ class Predictor:
         return group.join(dialect, asked, self._max_body_bytes)
 
     def _lease(self, target: Target) -> Lease:
-        """A lease on the release at ``target``; raises UnknownVersion, it or its entry NotServing."""
+        """A lease on the release at ``target``; raises UnknownVersion or NotServing, it or its entry."""
         model = self.model_at(target)
         if target.which == LIVE:
             return self._holder.lease(model)
         if isinstance(target.which, int):
             return self._holder.lease(model, target.which)
-        if target.which != PREVIOUS:
-            raise UnknownVersion(f"model {model!r} has no label {target.which!r}: expected 'stable' or 'previous'")
         loaded = self._holder.loaded(model)
         if not loaded:
             raise NotServing(model)
-        if len(loaded) == 1:
-            raise UnknownVersion(f"no release of model {model!r} is loaded beside version {loaded[0].version}")
-        return self._holder.lease(model, loaded[1].version)
+        return self._holder.lease(model, labelled(loaded, target.which).version)
 
     def _answer(
         self, serving: Serving, dialect: Dialect, asked: Asked, body: bytes, run: Run, began: float

@@ -24,7 +24,6 @@ _PLACES = {
     "<int:version>": f"(?P<version>{VERSION})",
     "<label>": "(?P<label>[^/]+)",
 }
-_LABELS = {"stable": LIVE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ def route_of(path: str) -> Route | None:
 def target_of(model: str | None = None, version: int | None = None, label: str | None = None) -> Target:
     """What a rule's places name, with at most one of ``version`` and ``label``."""
     if label is not None:
-        return Target(model, _LABELS.get(label, label))
+        return Target(model, label)
     return Target(model, LIVE if version is None else version)
 
 

@@ -14,6 +14,7 @@ from daemon.release import Dim, Release, TensorSpec
 from daemon.web.answers import answer
 from daemon.web.catalogue import Catalogue
 from daemon.web.describing import described
+from daemon.web.labels import labelled
 from daemon.web.tensorflow import operations as told
 
 DTYPES = {
@@ -57,7 +58,7 @@ def model_status_routes(catalogue: Catalogue) -> Blueprint:
     @described(told.VERSION_STATUS)
     def label_status(model: str, label: str) -> Response:
         loaded = catalogue.loaded(model)
-        return answer({"model_version_status": [_status(_labelled(loaded, label), loaded)]})
+        return answer({"model_version_status": [_status(labelled(loaded, label), loaded)]})
 
     @routes.get(f"{_MODEL}/metadata")
     @routes.get(f"{_VERSION}/metadata")
@@ -68,7 +69,7 @@ def model_status_routes(catalogue: Catalogue) -> Blueprint:
     @routes.get(f"{_LABEL}/metadata")
     @described(told.METADATA)
     def label_metadata(model: str, label: str) -> Response:
-        return answer(metadata_of(_labelled(catalogue.loaded(model), label)))
+        return answer(metadata_of(labelled(catalogue.loaded(model), label)))
 
     @routes.post(f"{_MODEL}:{_OTHERS}")
     @routes.post(f"{_VERSION}:{_OTHERS}")
@@ -121,13 +122,3 @@ def _loaded(catalogue: Catalogue, model: str) -> list[Release]:
         return catalogue.loaded(model)
     except NotServing:
         return []
-
-
-def _labelled(loaded: Sequence[Release], label: str) -> Release:
-    """What serves, or what stands by; raises UnknownVersion."""
-    places = {"stable": 0, "previous": 1}
-    if label not in places:
-        raise UnknownVersion(f"model {loaded[0].model!r} has no label {label!r:.100}: expected 'stable' or 'previous'")
-    if places[label] >= len(loaded):
-        raise UnknownVersion(f"no release of model {loaded[0].model!r} is loaded beside version {loaded[0].version}")
-    return loaded[places[label]]
