@@ -188,7 +188,7 @@ def test_other_paths_are_no_predictions(path: str) -> None:
     assert route_of(path) is None
 
 
-@pytest.mark.parametrize("version", ["1", "١", "１", "१", "²", "1" * 19, "-1", "1٢", "+1", "1_0", " 1"])
+@pytest.mark.parametrize("version", ["1", "١", "１", "१", "²", "-1", "1٢", "+1", "1_0", " 1"])
 @pytest.mark.parametrize("path", ["/v2/models/default/versions/{}/infer", "/v1/models/default/versions/{}:predict"])
 def test_versions_are_written_in_asciis_digits(rig: WebRig, path: str, version: str) -> None:
     path = path.format(version)
@@ -200,9 +200,15 @@ def test_versions_are_written_in_asciis_digits(rig: WebRig, path: str, version: 
     assert (answer.status_code, answer.get_json().get("code")) == ((200, None) if is_one else (404, "not_found"))
 
 
+@pytest.mark.parametrize("digits", [19, 200, 250, 5000])
+def test_version_that_is_far_too_large_is_not_there(rig: WebRig, digits: int) -> None:
+    answer = rig.post(f"/v2/models/default/versions/{'9' * digits}/infer", {})
+    assert (answer.status_code, answer.get_json()["code"]) == (404, "not_found")
+
+
 @pytest.mark.parametrize("path", ["/v1/models/default/versions/{}", "/v1/models/default/versions/{}/metadata"])
 def test_versions_that_are_told_of_are_written_so_too(rig: WebRig, path: str) -> None:
-    assert [rig.get(path.format(version)).status_code for version in ("1", "١", "1" * 19)] == [200, 404, 404]
+    assert [rig.get(path.format(version)).status_code for version in ("1", "١")] == [200, 404]
 
 
 # What is quick.

@@ -2,8 +2,8 @@
 
 from werkzeug.routing import BaseConverter, IntegerConverter
 
-VERSION = "[0-9]{1,18}"
-"""A version in a path, as a regular expression: the digits of ASCII alone, no more than 64 bits have room for."""
+VERSION = "[0-9]+"
+"""A version in a path, as a regular expression: the digits of ASCII alone."""
 
 
 class NameConverter(BaseConverter):
