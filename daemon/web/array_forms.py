@@ -15,9 +15,10 @@ ZIP = "application/zip"
 """What an ``.npz`` file is called, too."""
 FILES = frozenset({NPY, NPZ, ZIP})
 """The media types of such files."""
+_BYTES = {"type": "string", "format": "binary"}
 FILE_SCHEMAS = {
-    NPY: {"contentMediaType": NPY, "description": "one array as `numpy.save` writes it, never pickled"},
-    NPZ: {"contentMediaType": NPZ, "description": "arrays by name as `numpy.savez` writes them, never pickled"},
+    NPY: {**_BYTES, "description": "one array as `numpy.save` writes it, never pickled"},
+    NPZ: {**_BYTES, "description": "arrays by name as `numpy.savez` writes them, never pickled"},
 }
 """The files in OpenAPI's words: bytes, of which a schema says nothing more."""
 

@@ -19,6 +19,10 @@ Whatever all routes have alike is added (``daemon.web.openapi``) and not written
 call it, and the refusals that its class may meet: 400, 401, 403, 404, 409, 413, 415, 422, 500, 503 and 504. A view that
 answers several methods alike has one operation for all. Examples must work: a test sends each of them to a daemon whose
 model takes ten numbers named ``input``, and looks whether the answer is what its schema says.
+
+Clients are made from the document, by programs that know less of JSON Schema than they should. So no schema contains
+itself, every array has ``items``, no boolean is a ``const``; and a schema that a user of such a client has to make or
+to read has a ``title`` (``called``): it becomes a component of that name, which is what the client calls it.
 """
 
 from collections.abc import Callable, Mapping
@@ -54,6 +58,11 @@ def schema(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def called(title: str, form: Schema) -> Schema:
+    """``form`` under a name that is its own in the whole document."""
+    return {"title": title, **form}
+
+
 def media(form: Schema, example: object = None, *, examples: Mapping[str, object] | None = None) -> dict[str, object]:
     """A Media Type Object: a form, and one example or several by name."""
     if examples is not None:
@@ -79,14 +88,17 @@ def answers(
     return {"200": {**told, "headers": RELEASE_HEADERS} if release else told}
 
 
-def query(name: str, form: Schema, description: str, *, example: object = None) -> dict[str, object]:
-    """A Parameter Object of the query, which may be left out."""
-    return {"name": name, "in": "query", "description": description, **media(form, example)}
+def query(name: str, form: Schema, description: str) -> dict[str, object]:
+    """A Parameter Object of the query, which may be left out.
+
+    It has no example: ``/docs`` fills in what is one, and sends it. What it looks like is for ``description`` to say.
+    """
+    return {"name": name, "in": "query", "description": description, "schema": form}
 
 
-def header(name: str, form: Schema, description: str, *, example: object = None) -> dict[str, object]:
-    """A Parameter Object of the request's headers, which may be left out."""
-    return {"name": name, "in": "header", "description": description, **media(form, example)}
+def header(name: str, form: Schema, description: str) -> dict[str, object]:
+    """A Parameter Object of the request's headers, which may be left out. It has no example, as one of ``query``."""
+    return {"name": name, "in": "header", "description": description, "schema": form}
 
 
 _OF_RELEASES = ("X-Model-Name", "X-Model-Version", "X-Model-SHA256")

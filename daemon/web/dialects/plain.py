@@ -80,13 +80,14 @@ def body_decoder(signature: Signature) -> Callable[[bytes], dict[str, Array]]:
     return decoded
 
 
-_BY_NAME = {"type": "object", "additionalProperties": schema("Value")}
+_BY_NAME = {"title": "ValuesByName", "type": "object", "additionalProperties": schema("Value")}
 _ANSWER = {
+    "title": "PredictAnswer",
     "type": "object",
     "required": ["output", "model_path", "model", "version"],
     "properties": {
         "output": schema("Output"),
-        "outputs": {"type": "object", "additionalProperties": schema("Output")},
+        "outputs": {"title": "OutputsByName", "type": "object", "additionalProperties": schema("Output")},
         "model_path": {"type": "string"},
         "model": {"type": "string"},
         "version": {"type": "integer", "minimum": 1},
@@ -102,6 +103,7 @@ OPERATION = {
         "content": {
             JSON: media(
                 {
+                    "title": "PredictRequest",
                     "type": "object",
                     "required": ["inputs"],
                     "properties": {"inputs": {"anyOf": [schema("Value"), _BY_NAME]}},

@@ -5,27 +5,30 @@ from daemon.web.describing import JSON, RELEASE_HEADERS, answers, media, schema
 
 _ROW = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
 _LINE = ",".join(map(str, _ROW))
-_BYTES = {"type": "string", "format": "binary"}
-_CELL = {"type": ["number", "string", "boolean", "null", "array"]}
+_CELL = {"type": ["number", "string", "boolean", "null", "array"], "items": {}}
 _SPLIT = {
+    "title": "SplitTable",
     "type": "object",
     "required": ["data"],
     "additionalProperties": False,
     "properties": {
         "columns": {"type": ["array", "null"], "items": {"type": ["string", "integer"]}},
-        "index": {"type": ["array", "null"]},
+        "index": {"type": ["array", "null"], "items": {}},
         "data": {"type": "array", "items": {"type": "array", "items": _CELL}},
     },
 }
-_RECORD = {"type": "object", "additionalProperties": _CELL}
+_RECORD = {"title": "Record", "type": "object", "additionalProperties": _CELL}
+_VALUES = {
+    "anyOf": [
+        schema("Value"),
+        {"title": "ValuesByName", "type": "object", "additionalProperties": schema("Value")},
+    ]
+}
 _FORMS = {
-    "inputs": {"anyOf": [schema("Value"), {"type": "object", "additionalProperties": schema("Value")}]},
-    "instances": {
-        "type": "array",
-        "items": {"anyOf": [schema("Value"), {"type": "object", "additionalProperties": schema("Value")}]},
-    },
-    "dataframe_split": _SPLIT,
-    "dataframe_records": {"type": "array", "items": _RECORD, "minItems": 1},
+    ("inputs", "InputsToScore"): _VALUES,
+    ("instances", "InstancesToScore"): {"type": "array", "items": _VALUES},
+    ("dataframe_split", "SplitTableToScore"): _SPLIT,
+    ("dataframe_records", "RecordsToScore"): {"type": "array", "items": _RECORD, "minItems": 1},
 }
 _BODY = {
     "description": "an object with exactly one of `inputs`, `instances`, `dataframe_split` and `dataframe_records`; "
@@ -33,11 +36,12 @@ _BODY = {
     "anyOf": [
         *(
             {
+                "title": title,
                 "type": "object",
                 "required": [name],
                 "properties": {name: form, "params": {"type": ["object", "null"]}},
             }
-            for name, form in _FORMS.items()
+            for (name, title), form in _FORMS.items()
         ),
         {"type": "array", "items": schema("Value")},
     ],
@@ -45,6 +49,7 @@ _BODY = {
 _ANSWER = {
     "description": "an object with `predictions`; the outputs alone where a bare list, arrays or raw bytes were sent",
     "type": ["object", "array", "number", "string", "boolean", "null"],
+    "items": {},
     "properties": {"predictions": schema("Output")},
 }
 _GIVEN = [-0.2857082, 0.1481001, 0.0694598, 0.0227364, -0.0683998]
@@ -71,7 +76,7 @@ INVOCATIONS = {
             ),
             "text/csv": media({"type": "string"}, f"{_LINE}\n{_LINE}\n"),
             **{kind: media(form) for kind, form in FILE_SCHEMAS.items()},
-            "application/octet-stream": media(_BYTES),
+            "application/octet-stream": {},  # bytes, of which a schema says nothing
         },
     },
     "responses": {

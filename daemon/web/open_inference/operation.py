@@ -15,15 +15,16 @@ _ASKED = {
 }
 _NAME = {"type": "string"}
 _SHAPE = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 2**53}, "maxItems": 32}
-_DATATYPE = {"type": "string", "enum": list(DATATYPES.values())}
+_DATATYPE = {"title": "Datatype", "type": "string", "enum": list(DATATYPES.values())}
 _DATA = {"description": "The elements, flat in row-major order or nested as the shape has it."}
 
 
-def _object(required: list[str], **properties: Any) -> dict[str, Any]:
-    return {"type": "object", "required": required, "properties": properties}
+def _object(title: str, required: list[str], **properties: Any) -> dict[str, Any]:
+    return {"title": title, "type": "object", "required": required, "properties": properties}
 
 
 _INPUT = _object(
+    "InferInput",
     ["name", "shape", "datatype"],
     name=_NAME,
     shape=_SHAPE,
@@ -32,11 +33,13 @@ _INPUT = _object(
     data=_DATA,
 )
 _WANTED = _object(
+    "InferWanted",
     ["name"],
     name=_NAME,
     parameters={**_ASKED, "description": "`binary_data`: a boolean; `classification`: how many of the greatest."},
 )
 _REQUEST = _object(
+    "InferRequest",
     ["inputs"],
     id={"type": ["string", "null"]},
     parameters={**_ASKED, "description": "`binary_data_output`: a boolean; `timeout`: microseconds of the run."},
@@ -44,14 +47,16 @@ _REQUEST = _object(
     outputs={"type": ["array", "null"], "items": _WANTED},
 )
 _OUTPUT = _object(
+    "InferOutput",
     ["name", "shape", "datatype"],
     name=_NAME,
     shape=_SHAPE,
     datatype=_DATATYPE,
     parameters=_PARAMETERS,
-    data={"type": "array", "description": "The elements, flat in row-major order; NaN and infinities are null."},
+    data={"type": "array", "items": {}, "description": "The elements, flat, row by row; NaN and infinities are null."},
 )
 _ANSWER = _object(
+    "InferAnswer",
     ["model_name", "model_version", "outputs"],
     model_name=_NAME,
     model_version={"type": "string"},
@@ -74,7 +79,7 @@ _JSON_ANSWER = {
         }
     ],
 }
-_BINARY = {"type": "string", "contentMediaType": "application/octet-stream"}
+_BINARY = {"type": "string", "format": "binary"}
 
 OPERATION: Mapping[str, Any] = {
     "tags": ["v2"],

@@ -14,6 +14,7 @@ from daemon import __version__
 from daemon.web.access import Tokens
 from daemon.web.describing import Operation, Schema, operation_of
 from daemon.web.openapi import refusals
+from daemon.web.openapi.naming import named
 from daemon.web.openapi.schemas import HEADERS, SCHEMAS, TAGS
 from daemon.web.routes import RouteClass, class_of
 
@@ -38,7 +39,8 @@ Errors are `{"error": "<sentence>", "code": "<word>"}`; a program should look at
 
 def document(app: Flask, tokens: Tokens) -> dict[str, object]:
     """Everything that ``app`` answers, as it is with these ``tokens``."""
-    paths = _paths(app, tokens)
+    schemas = dict(SCHEMAS)
+    paths = cast(dict[str, dict[str, object]], named(_paths(app, tokens), schemas))
     return {
         "openapi": "3.1.0",
         "info": {
@@ -51,7 +53,7 @@ def document(app: Flask, tokens: Tokens) -> dict[str, object]:
         "tags": [{"name": name, "description": TAGS[name]} for name in TAGS if name in _tags_used(paths)],
         "paths": paths,
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": schemas,
             "headers": HEADERS,
             "responses": refusals.responses(),
             "securitySchemes": {

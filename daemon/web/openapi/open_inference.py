@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from daemon.web.describing import JSON, Operation, Schema, answers, media, schema
+from daemon.web.describing import JSON, Operation, Schema, answers, called, media, schema
 from daemon.web.open_inference.datatypes import DATATYPES
 
 TEXT: Schema = {"type": "string"}
@@ -30,16 +30,16 @@ SERVER: Operation = {
     "tags": ["v2"],
     "summary": "The server's name, version and extensions of the protocol",
     "responses": answers(
-        object_of({"name": TEXT, "version": TEXT, "extensions": list_of(TEXT)}),
+        called("V2ServerMetadata", object_of({"name": TEXT, "version": TEXT, "extensions": list_of(TEXT)})),
         {"name": "modeldrop", "version": "0.1.0", "extensions": ["model_repository", "model_configuration"]},
     ),
 }
 LIVE: Operation = {
     "tags": ["v2"],
     "summary": "Whether the process works",
-    "responses": answers(object_of({"live": {"const": True}}), {"live": True}, description="It does"),
+    "responses": answers(object_of({"live": FLAG}), {"live": True}, description="It does"),
 }
-_READY = object_of({"ready": FLAG})
+_READY = called("ServerReady", object_of({"ready": FLAG}))
 READY: Operation = {
     "tags": ["v2"],
     "summary": "Whether the server is ready: the default model serves, and the watcher is alive",
@@ -48,7 +48,7 @@ READY: Operation = {
         **_or_not(_READY, {"ready": False}, "It is not"),
     },
 }
-_MODEL_READY = object_of({"name": TEXT, "ready": FLAG})
+_MODEL_READY = called("ModelReady", object_of({"name": TEXT, "ready": FLAG}))
 MODEL_READY: Operation = {
     "tags": ["v2"],
     "summary": "Whether a model, or a version of it, is loaded",
@@ -58,14 +58,19 @@ MODEL_READY: Operation = {
     },
 }
 
-_DATATYPE: Schema = {"enum": list(DATATYPES.values())}
+_DATATYPE: Schema = {"title": "Datatype", "type": "string", "enum": list(DATATYPES.values())}
 _DIMS: Schema = {"type": "array", "items": {"type": "integer", "minimum": -1}, "description": "-1 is any"}
-_TENSORS = list_of(object_of({"name": TEXT, "datatype": _DATATYPE, "shape": _DIMS}))
+_TENSORS = list_of(called("TensorMetadata", object_of({"name": TEXT, "datatype": _DATATYPE, "shape": _DIMS})))
 METADATA: Operation = {
     "tags": ["v2"],
     "summary": "A model's inputs and outputs, and the versions that are loaded",
     "responses": answers(
-        object_of({"name": TEXT, "versions": list_of(TEXT), "platform": TEXT, "inputs": _TENSORS, "outputs": _TENSORS}),
+        called(
+            "V2ModelMetadata",
+            object_of(
+                {"name": TEXT, "versions": list_of(TEXT), "platform": TEXT, "inputs": _TENSORS, "outputs": _TENSORS}
+            ),
+        ),
         {
             "name": "default",
             "versions": ["1"],
@@ -76,30 +81,37 @@ METADATA: Operation = {
     ),
 }
 
-_CONFIGURED = object_of(
-    {"name": TEXT, "data_type": TEXT, "dims": _DIMS, "optional": FLAG, "reshape": {"type": "object"}},
-    "optional",
-    "reshape",
+_CONFIGURED = called(
+    "ConfiguredTensor",
+    object_of(
+        {"name": TEXT, "data_type": TEXT, "dims": _DIMS, "optional": FLAG, "reshape": {"type": "object"}},
+        "optional",
+        "reshape",
+    ),
+)
+_CONFIG = called(
+    "ModelConfig",
+    object_of(
+        {
+            "name": TEXT,
+            "platform": TEXT,
+            "backend": TEXT,
+            "version_policy": {"type": "object"},
+            "max_batch_size": {"type": "integer", "minimum": 0},
+            "input": list_of(_CONFIGURED),
+            "output": list_of(_CONFIGURED),
+            "model_transaction_policy": object_of({"decoupled": FLAG}),
+            "dynamic_batching": object_of({"preferred_batch_size": list_of({"type": "integer", "minimum": 2})}),
+        },
+        "dynamic_batching",
+    ),
 )
 CONFIG: Operation = {
     "tags": ["v2"],
     "summary": "How a model is served, in the form of Triton's model configuration",
     "description": "Where `max_batch_size` is not 0, `dims` leave out the first dimension, which is that of the rows.",
     "responses": answers(
-        object_of(
-            {
-                "name": TEXT,
-                "platform": TEXT,
-                "backend": TEXT,
-                "version_policy": {"type": "object"},
-                "max_batch_size": {"type": "integer", "minimum": 0},
-                "input": list_of(_CONFIGURED),
-                "output": list_of(_CONFIGURED),
-                "model_transaction_policy": object_of({"decoupled": {"const": False}}),
-                "dynamic_batching": object_of({"preferred_batch_size": list_of({"type": "integer", "minimum": 2})}),
-            },
-            "dynamic_batching",
-        ),
+        _CONFIG,
         {
             "name": "default",
             "platform": "onnxruntime_onnx",
@@ -113,10 +125,10 @@ CONFIG: Operation = {
     ),
 }
 
-_DURATION = object_of({"count": {"type": "integer", "minimum": 0}, "ns": {"type": "integer", "minimum": 0}})
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_DURATION = called("Duration", object_of({"count": _COUNT, "ns": _COUNT}))
 _COMPUTE = ("compute_input", "compute_infer", "compute_output")
 _STAGES = ("success", "fail", "queue", *_COMPUTE, "cache_hit", "cache_miss")
-_COUNT: Schema = {"type": "integer", "minimum": 0}
 _STATISTIC = object_of(
     {
         "name": TEXT,
@@ -127,7 +139,7 @@ _STATISTIC = object_of(
         "inference_stats": object_of(dict.fromkeys(_STAGES, _DURATION)),
         "response_stats": {"type": "object"},
         "batch_stats": list_of(object_of({"batch_size": {"type": "integer"}, **dict.fromkeys(_COMPUTE, _DURATION)})),
-        "memory_usage": {"type": "array"},
+        "memory_usage": {**list_of({}), "description": "always empty"},
     }
 )
 _NO_TIME = {"count": 0, "ns": 0}
@@ -137,7 +149,7 @@ STATISTICS: Operation = {
     "description": "Of every version that is loaded, since it was; requests in every dialect count. Times are in "
     "nanoseconds: the run that several requests have together is one execution, and its time counts for each.",
     "responses": answers(
-        object_of({"model_stats": list_of(_STATISTIC)}),
+        called("Statistics", object_of({"model_stats": list_of(called("ModelStatistics", _STATISTIC))})),
         {
             "model_stats": [
                 {

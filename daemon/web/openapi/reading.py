@@ -52,7 +52,7 @@ MODEL = {
 RELEASES = {
     "tags": ["models"],
     "summary": "A model's history, newest first, with what was rejected",
-    "parameters": [query("limit", {**_COUNT, "default": 100}, "at most so many; 1000 at most", example=10)],
+    "parameters": [query("limit", {**_COUNT, "default": 100}, "at most so many; 1000 at most")],
     "responses": answers(
         {
             "type": "object",
@@ -81,15 +81,14 @@ EVENTS = {
     "summary": "What happened, oldest first",
     "description": "Ask on with `last` as the next `after`. Eight clients may wait at once; others get a 503.",
     "parameters": [
-        query("after", {**_COUNT, "default": 0}, "only events with a higher id", example=0),
-        query("model", {"type": "string"}, "only one model's", example="default"),
+        query("after", {**_COUNT, "default": 0}, "only events with a higher id"),
+        query("model", {"type": "string"}, "only one model's"),
         query(
             "wait",
             {"type": "number", "minimum": 0, "default": 0},
             "hold the answer up to so many seconds, 60 at most, until there is an event",
-            example=0.5,
         ),
-        query("limit", {**_COUNT, "default": 100}, "at most so many, 1000 at most; 0 gives only `last`", example=10),
+        query("limit", {**_COUNT, "default": 100}, "at most so many, 1000 at most; 0 gives only `last`"),
     ],
     "responses": answers(
         {

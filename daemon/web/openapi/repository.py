@@ -1,6 +1,6 @@
 """What the Open Inference Protocol's repository and log settings take and answer, in OpenAPI's words. Pure values."""
 
-from daemon.web.describing import JSON, Operation, Schema, answers, json_body
+from daemon.web.describing import JSON, Operation, Schema, answers, called, json_body
 from daemon.web.openapi.open_inference import FLAG, TEXT, list_of, object_of
 
 _SHA256 = "5aaba1bf33f90c2a269fd0f48f9c803bec7749d1ebdd592b70a26eee701b9ae7"
@@ -14,7 +14,9 @@ INDEX: Operation = {
         required=False,
     ),
     "responses": answers(
-        list_of(object_of({"name": TEXT, "version": TEXT, "state": _STATES, "reason": TEXT}, "version")),
+        list_of(
+            called("Indexed", object_of({"name": TEXT, "version": TEXT, "state": _STATES, "reason": TEXT}, "version"))
+        ),
         [{"name": "default", "version": "1", "state": "READY", "reason": ""}],
     ),
 }
@@ -95,36 +97,26 @@ _LOG_FORM = {
     "log_format": {"const": "default"},
 }
 _LOG_LEVELS = ("log_info", "log_warning", "log_error", "log_verbose_level")
-_LOG_FLAGS = ((True, True, True), (False, True, True), (False, False, True), (False, False, False))
-"""What a level has of information, warnings and errors."""
-
-
-def _consts(*flags: bool) -> dict[str, Schema]:
-    return {name: {"const": flag} for name, flag in zip(_LOG_LEVELS, flags, strict=False)}
-
-
 LOG_SETTINGS: Operation = {
     "tags": ["v2"],
     "summary": "From which level on the log is written",
-    "responses": answers(object_of(_LOG_FORM), _LOG_EXAMPLE),
+    "responses": answers(called("LogSettings", object_of(_LOG_FORM)), _LOG_EXAMPLE),
 }
 UPDATE_LOG_SETTINGS: Operation = {
     "tags": ["v2"],
     "summary": "Change from which level on the log is written, until the daemon ends",
-    "description": "The log has levels: who leaves out warnings leaves out what is below them, too. What is not named "
-    "changes only with what is. `log_file` and `log_format` may be there with the values that they have.",
+    "description": "The log has levels, each with all that is above it: `log_verbose_level` over 0 goes only with "
+    "`log_info`, that only with `log_warning`, and that only with `log_error`; anything else is a 400. What is not "
+    "named changes only with what is. `log_file` and `log_format` may be there with the values that they have.",
     "requestBody": json_body(
         {
+            "title": "LogChange",
             "type": "object",
             "properties": {name: _LOG_FORM[name] for name in _LOG_LEVELS},
             "additionalProperties": False,
-            "anyOf": [
-                {"properties": {"log_verbose_level": {"minimum": 1}, **_consts(True, True, True)}},
-                *({"properties": {"log_verbose_level": {"const": 0}, **_consts(*flags)}} for flags in _LOG_FLAGS),
-            ],
         },
         {"warnings and errors alone": {"log_info": False}, "everything": {"log_info": True, "log_verbose_level": 1}},
         required=False,
     ),
-    "responses": answers(object_of(_LOG_FORM), _LOG_EXAMPLE),
+    "responses": answers(called("LogSettings", object_of(_LOG_FORM)), _LOG_EXAMPLE),
 }

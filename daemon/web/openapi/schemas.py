@@ -19,10 +19,6 @@ def _object(properties: Mapping[str, Schema], *optional: str) -> Schema:
     return {"type": "object", "required": required, "properties": properties}
 
 
-def _types(*names: str) -> list[Schema]:
-    return [{"type": name} for name in names]
-
-
 _TENSOR = _object(
     {
         "name": _TEXT,
@@ -32,7 +28,7 @@ _TENSOR = _object(
             "items": {"type": ["integer", "string", "null"]},
             "description": "a dimension is a number, a name, or null; null as a whole is unknown",
         },
-        "optional": {"const": True},
+        "optional": {"type": "boolean"},
     },
     "optional",
 )
@@ -101,7 +97,7 @@ _DEPLOYED = _object(
 
 _REHEARSED = _object(
     {
-        "dry_run": {"const": True},
+        "dry_run": {"type": "boolean"},
         "outcome": {"enum": ["live", "unchanged", "rejected"]},
         "model": _TEXT,
         "sha256": _MAYBE_SHA256,
@@ -135,16 +131,13 @@ SCHEMAS: Mapping[str, Schema] = {
     },
     "Tensor": _TENSOR,
     "Value": {
-        "description": "a tensor as nested lists, row by row; a bare value is a scalar",
-        "anyOf": [*_types("number", "string", "boolean"), {"type": "array", "items": schema("Value")}],
+        "description": "a tensor as nested lists of numbers, strings or booleans, row by row; a bare one is a scalar",
+        "type": ["number", "string", "boolean", "array"],
+        "items": {},
     },
     "Output": {
-        "description": "a tensor as nested lists; NaN and infinities are null; sequences are lists, maps objects",
-        "anyOf": [
-            *_types("number", "string", "boolean", "null"),
-            {"type": "array", "items": schema("Output")},
-            {"type": "object", "additionalProperties": schema("Output")},
-        ],
+        "description": "a tensor as nested lists, or a bare value for a scalar; NaN and infinities are null; sequences "
+        "are lists, maps objects",
     },
     "Model": _MODEL,
     "Outcome": _OUTCOME,

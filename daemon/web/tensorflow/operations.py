@@ -1,17 +1,22 @@
 """What TensorFlow Serving's paths take and answer, in OpenAPI's words. Pure values."""
 
-from daemon.web.describing import Operation, Schema, answers, json_body, schema
+from daemon.web.describing import Operation, Schema, answers, called, json_body, schema
 
 _TEXT: Schema = {"type": "string"}
 _ROW = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
 _GIVEN = [-0.2857082, 0.1481001, 0.0694598, 0.0227364, -0.0683998]
 _CODED: Schema = {
+    "title": "Base64",
     "type": "object",
     "required": ["b64"],
     "properties": {"b64": {"type": "string", "contentEncoding": "base64"}},
     "description": "a string in base64",
 }
-_BY_NAME: Schema = {"type": "object", "additionalProperties": {"anyOf": [schema("Value"), _CODED]}}
+_BY_NAME: Schema = {
+    "title": "ValuesOrBase64ByName",
+    "type": "object",
+    "additionalProperties": {"anyOf": [schema("Value"), _CODED]},
+}
 _SIGNATURE: Schema = {"type": "string", "description": "any: a model has one signature here"}
 
 
@@ -40,8 +45,8 @@ PREDICT: Operation = {
     "requestBody": json_body(
         {
             "oneOf": [
-                _object({"instances": _ROWS, "signature_name": _SIGNATURE}, "signature_name"),
-                _object({"inputs": _COLUMNS, "signature_name": _SIGNATURE}, "signature_name"),
+                called("RowsRequest", _object({"instances": _ROWS, "signature_name": _SIGNATURE}, "signature_name")),
+                called("ColumnsRequest", _object({"inputs": _COLUMNS, "signature_name": _SIGNATURE}, "signature_name")),
             ]
         },
         {
@@ -51,18 +56,26 @@ PREDICT: Operation = {
         },
     ),
     "responses": answers(
-        {"anyOf": [_object({"predictions": schema("Output")}), _object({"outputs": schema("Output")})]},
+        {
+            "anyOf": [
+                called("RowsAnswer", _object({"predictions": schema("Output")})),
+                called("ColumnsAnswer", _object({"outputs": schema("Output")})),
+            ]
+        },
         {"predictions": [_GIVEN, _GIVEN]},
         release=True,
     ),
 }
 
-_VERSION_STATUS = _object(
-    {
-        "version": {"type": "string", "pattern": "^[0-9]+$"},
-        "state": {"enum": ["AVAILABLE", "END"]},
-        "status": _object({"error_code": {"const": "OK"}, "error_message": _TEXT}),
-    }
+_VERSION_STATUS = called(
+    "VersionStatus",
+    _object(
+        {
+            "version": {"type": "string", "pattern": "^[0-9]+$"},
+            "state": {"enum": ["AVAILABLE", "END"]},
+            "status": _object({"error_code": {"const": "OK"}, "error_message": _TEXT}),
+        }
+    ),
 )
 _EXAMPLE_STATUS = {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
 _STATUSES: Schema = {"type": "array", "items": _VERSION_STATUS}
@@ -72,14 +85,19 @@ STATUS: Operation = {
     "summary": "Which versions of a model can be asked",
     "description": "`name` and `ready` are KServe's.",
     "responses": answers(
-        _object({"model_version_status": _STATUSES, "name": _TEXT, "ready": {"type": "boolean"}}),
+        called(
+            "ModelStatus", _object({"model_version_status": _STATUSES, "name": _TEXT, "ready": {"type": "boolean"}})
+        ),
         {"model_version_status": [_EXAMPLE_STATUS], "name": "default", "ready": True},
     ),
 }
 VERSION_STATUS: Operation = {
     "tags": ["tensorflow"],
     "summary": "Whether a version of a model can be asked",
-    "responses": answers(_object({"model_version_status": _STATUSES}), {"model_version_status": [_EXAMPLE_STATUS]}),
+    "responses": answers(
+        called("VersionStatuses", _object({"model_version_status": _STATUSES})),
+        {"model_version_status": [_EXAMPLE_STATUS]},
+    ),
 }
 NAMES: Operation = {
     "tags": ["tensorflow"],
@@ -87,14 +105,14 @@ NAMES: Operation = {
     "responses": answers(_object({"models": {"type": "array", "items": _TEXT}}), {"models": ["default"]}),
 }
 
-_DIM = _object({"size": {"type": "string", "pattern": "^-1$|^[0-9]+$"}, "name": _TEXT})
-_SHAPE = _object({"dim": {"type": "array", "items": _DIM}, "unknown_rank": {"type": "boolean"}})
-_TENSORS: Schema = {
-    "type": "object",
-    "additionalProperties": _object(
-        {"dtype": {"type": "string", "pattern": "^DT_"}, "tensor_shape": _SHAPE, "name": _TEXT}
-    ),
-}
+_DIM = called("TensorDim", _object({"size": {"type": "string", "pattern": "^-1$|^[0-9]+$"}, "name": _TEXT}))
+_SHAPE = called("TensorShape", _object({"dim": {"type": "array", "items": _DIM}, "unknown_rank": {"type": "boolean"}}))
+_TENSOR = called(
+    "TensorInfo", _object({"dtype": {"type": "string", "pattern": "^DT_"}, "tensor_shape": _SHAPE, "name": _TEXT})
+)
+_TENSORS: Schema = {"title": "TensorInfos", "type": "object", "additionalProperties": _TENSOR}
+_SIGNATURE_DEF = called("SignatureDef", _object({"inputs": _TENSORS, "outputs": _TENSORS, "method_name": _TEXT}))
+_SIGNATURE_DEFS = called("SignatureDefs", _object({"signature_def": _object({"serving_default": _SIGNATURE_DEF})}))
 _EXAMPLE_TENSOR = {
     "dtype": "DT_FLOAT",
     "tensor_shape": {"dim": [{"size": "-1", "name": "batch"}, {"size": "10", "name": ""}], "unknown_rank": False},
@@ -104,25 +122,14 @@ METADATA: Operation = {
     "tags": ["tensorflow"],
     "summary": "A model's inputs and outputs, as a signature of TensorFlow's",
     "responses": answers(
-        _object(
-            {
-                "model_spec": _object({"name": _TEXT, "signature_name": _TEXT, "version": _TEXT}),
-                "metadata": _object(
-                    {
-                        "signature_def": _object(
-                            {
-                                "signature_def": _object(
-                                    {
-                                        "serving_default": _object(
-                                            {"inputs": _TENSORS, "outputs": _TENSORS, "method_name": _TEXT}
-                                        )
-                                    }
-                                )
-                            }
-                        )
-                    }
-                ),
-            }
+        called(
+            "SignatureMetadata",
+            _object(
+                {
+                    "model_spec": _object({"name": _TEXT, "signature_name": _TEXT, "version": _TEXT}),
+                    "metadata": _object({"signature_def": _SIGNATURE_DEFS}),
+                }
+            ),
         ),
         {
             "model_spec": {"name": "default", "signature_name": "", "version": "1"},
