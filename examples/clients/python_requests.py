@@ -1,5 +1,6 @@
 """A client with requests: it predicts, deploys a file, follows the events until it serves, and tells errors apart.
 
+pip install requests
 [MODELDROP_TOKEN=...] python python_requests.py [--url http://127.0.0.1:5000] [FILE.onnx]
 """
 
@@ -11,7 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import requests
+try:
+    import requests
+except ImportError as error:
+    sys.exit(f"{error}; this client needs it: pip install requests")
 
 MODEL = "by-requests"
 FILE = Path(__file__).parents[1] / "models" / "deploy_new.onnx"

@@ -1,5 +1,6 @@
 """Triton's own client, tensors in binary both ways: it predicts, loads a model that it brings, and tells errors apart.
 
+pip install 'tritonclient[http]'
 [MODELDROP_TOKEN=...] python python_tritonclient.py [--url http://127.0.0.1:5000] [FILE.onnx]
 """
 
@@ -9,9 +10,12 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import numpy as np
-from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
-from tritonclient.utils import InferenceServerException
+try:
+    import numpy as np
+    from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+    from tritonclient.utils import InferenceServerException
+except ImportError as error:
+    sys.exit(f"{error}; this client needs tritonclient: pip install 'tritonclient[http]'")
 
 MODEL = "by-tritonclient"
 FILE = Path(__file__).parents[1] / "models" / "deploy_new.onnx"
@@ -19,7 +23,10 @@ ROWS = np.ones((2, 10), np.float32)
 
 
 class Client:
-    """What is asked of a daemon at ``url``; one connection, for one thread at a time."""
+    """What is asked of a daemon at ``url``; one connection, for one thread at a time.
+
+    tritonclient writes into the headers that it is given, so each call gets a dict of its own.
+    """
 
     def __init__(self, url: str, token: str = "") -> None:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -27,12 +34,12 @@ class Client:
 
     def predict(self, rows: np.ndarray, model: str = "default", version: str = "") -> tuple[str, np.ndarray]:
         """The version that answered, and the model's first output for float32 ``rows`` as its first input."""
-        described = self._client.get_model_metadata(model, version, headers=self._headers)
+        described = self._client.get_model_metadata(model, version, headers=dict(self._headers))
         tensor = InferInput(described["inputs"][0]["name"], list(rows.shape), "FP32")
         tensor.set_data_from_numpy(rows, binary_data=True)
         name = described["outputs"][0]["name"]
         wanted = [InferRequestedOutput(name, binary_data=True)]
-        answer = self._client.infer(model, [tensor], version, wanted, headers=self._headers)
+        answer = self._client.infer(model, [tensor], version, wanted, headers=dict(self._headers))
         output = answer.as_numpy(name)
         assert output is not None  # it was asked for
         return str(answer.get_response()["model_version"]), output
@@ -40,8 +47,8 @@ class Client:
     def load(self, file: Path, model: str) -> None:
         """Deploys ``file``; it serves when this comes back."""
         brought = {f"file:1/{file.name}": file.read_bytes()}
-        self._client.load_model(model, headers=self._headers, config="{}", files=brought)
-        if not self._client.is_model_ready(model, headers=self._headers):
+        self._client.load_model(model, headers=dict(self._headers), config="{}", files=brought)
+        if not self._client.is_model_ready(model, headers=dict(self._headers)):
             raise InferenceServerException(f"{model} is loaded and not ready")
 
     def close(self) -> None:
