@@ -109,6 +109,17 @@ def test_panel_has_a_title_a_unit_and_its_place(panel: dict[str, Any]) -> None:
     assert over == []
 
 
+def test_figure_of_no_requests_is_told_in_words() -> None:
+    """Where nothing was asked, a share and a percentile are NaN, or there is no value at all."""
+    stats = [panel for panel in PANELS if panel["type"] == "stat"]
+    undefined = [panel for panel in stats if re.search(r"histogram_quantile|\) / ", panel["targets"][0]["expr"])]
+    assert [panel["title"] for panel in undefined] == ["Server's errors", "99th percentile"]
+    for panel in undefined:
+        shown = panel["fieldConfig"]["defaults"]
+        nan = {"type": "special", "options": {"match": "nan", "result": {"text": "no requests"}}}
+        assert (shown["noValue"], nan in shown["mappings"]) == ("no requests", True)
+
+
 def _overlap(one: dict[str, int], other: dict[str, int]) -> bool:
     apart = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
     above = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
