@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 import yaml
 from pydantic import BaseModel
@@ -176,3 +177,21 @@ def test_operations_page_has_every_event_and_no_other() -> None:
     names = events_in_the_code()
     assert len(names) > 10
     assert set(rows_of(DOCS / "operations.md", "Events")) == names
+
+
+@pytest.mark.parametrize(
+    ("page", "model"),
+    [
+        ("README.md", "iris/iris.onnx"),
+        ("README.zh-CN.md", "iris/iris.onnx"),
+        ("docs/mlflow-sagemaker.md", "churn/churn.onnx"),
+    ],
+)
+def test_program_that_makes_a_model_runs_as_it_stands(
+    page: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = [block for block in _FENCE.findall(read(ROOT / page)) if "to_onnx" in block]
+    (tmp_path / "model_drop").mkdir()
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block.removeprefix("```python\n").removesuffix("```"), page, "exec"), {})
+    assert onnx.load(tmp_path / "model_drop" / model).graph.node
