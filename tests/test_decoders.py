@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from daemon.errors import InvalidInput, InvalidJson
 from daemon.release import Dim, Signature, TensorSpec
 from daemon.runtime import Array, decode, decoder_of, read_flat
-from daemon.web.dialects.plain import LARGE_BYTES, body_decoder, inputs_of
+from daemon.web.answers import LARGE_BYTES
+from daemon.web.dialects.plain import body_decoder, inputs_of
 
 DTYPES = ["float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8", "uint64", "bool", "string"]
 SHAPES: list[tuple[Dim, ...] | None] = [None, (), (None,), ("batch", 3), (None, None), (1, 3), ("n", 2, 2)]

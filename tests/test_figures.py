@@ -8,7 +8,7 @@ from threading import Thread
 import pytest
 
 from daemon.errors import InvalidInput, InvalidJson
-from daemon.web.figures import FOLD_AT, MOST_SIZES, Figures, packed
+from daemon.web.figures import FOLD_AT, MOST_SIZES, Figures, record_of
 from daemon.web.totals import BATCH_BOUNDS, BOUNDS_SECONDS, STAGES, Totals
 
 
@@ -17,7 +17,7 @@ def record(*steps: float, rows: int = 1, size: int = 1, runs: int = 1, at: float
     times = [at]
     for step in steps or (0.0,) * 4:
         times.append(times[-1] + step)
-    return packed(*times, rows, size, runs)
+    return record_of(*times, rows, size, runs)
 
 
 def test_nothing_was_counted_at_first() -> None:

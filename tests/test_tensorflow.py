@@ -15,6 +15,7 @@ from onnx import helper
 from werkzeug.test import TestResponse
 
 from daemon.runtime.nesting import MAX_RANK
+from daemon.web.answers import LARGE_BYTES
 from daemon.web.tensorflow import requests
 from tests import onnx_models
 from tests.onnx_models import save, value
@@ -348,6 +349,6 @@ def test_large_body_is_read_as_a_small_one(
 def test_large_rows_take_the_shorter_way(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "read_object", None)
     rows = np.arange(500.0).reshape(250, 2).tolist()
-    assert len(orjson.dumps(rows)) > requests.LARGE_BYTES
+    assert len(orjson.dumps(rows)) > LARGE_BYTES
     assert answered(rig, "floats", orjson.dumps({"instances": rows})) == {"predictions": rows}
     assert answered(rig, "floats", orjson.dumps({"inputs": rows})) == {"outputs": rows}

@@ -12,7 +12,7 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from daemon.errors import AT_ONCE, HandOver
-from daemon.web.open_inference.large_json import LARGE_BYTES
+from daemon.web.answers import LARGE_BYTES
 from tests import onnx_models
 from tests.v2_wire import outputs_of, request
 from tests.web_rig import WebRig

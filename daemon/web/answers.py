@@ -11,6 +11,8 @@ from daemon.web.guesses import seeming
 from daemon.web.packing import unpacked
 
 JSON = "application/json"
+LARGE_BYTES = 2 << 10
+"""From here on a body of numbers is worth the shorter ways that large ones have."""
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 

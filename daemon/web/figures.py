@@ -23,7 +23,7 @@ rows that it had, the rows of the run that it was part of, and 1 if no other rec
 
 Of a request that was answered with others, the times are moved together: what it waited for is all in the first step.
 """
-packed = RECORD.pack
+record_of = RECORD.pack
 
 FOLD_AT = 512
 """So many records are added up by who brings the last, in 60 to 120 µs; packed, they cost less than as objects."""
@@ -58,7 +58,7 @@ class Figures:
         self._sums = _Sums()  # guarded by _lock
 
     def answered(self, record: bytes) -> None:
-        """Counts an answer; ``record`` is ``packed``."""
+        """Counts an answer; ``record`` is a ``record_of`` its times and rows."""
         self._records.append(record)
         if len(self._records) >= FOLD_AT:
             self._fold_if_free()

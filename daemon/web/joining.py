@@ -10,7 +10,7 @@ from daemon.holder import Serving
 from daemon.runtime import Array, Batch, Share
 from daemon.web.asking import Asked, Dialect, Prediction, Tell
 from daemon.web.faces import Face
-from daemon.web.figures import Figures, packed
+from daemon.web.figures import Figures, record_of
 from daemon.web.runs import Runs
 
 
@@ -87,4 +87,4 @@ class Member:
         infer, rows, runs = self.share.take_run()
         decoded = ran - infer
         began = decoded - (self.decoded - self.began)
-        self.figures.answered(packed(self.arrived, began, decoded, ran, ended, self.rows, rows, runs))
+        self.figures.answered(record_of(self.arrived, began, decoded, ran, ended, self.rows, rows, runs))

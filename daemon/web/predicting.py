@@ -12,7 +12,7 @@ from daemon.lane.probation import Probation
 from daemon.web.asking import LIVE, Asked, Dialect, Prediction, Target
 from daemon.web.counting import Counting
 from daemon.web.faces import face_of, known_face_of
-from daemon.web.figures import packed
+from daemon.web.figures import record_of
 from daemon.web.joining import Group
 from daemon.web.labels import labelled
 from daemon.web.runs import Run, Runs
@@ -136,7 +136,7 @@ class Predictor:
             figures.in_flight.pop()
         rows = face.rows(inputs)
         asked_at = asked.fields.get(ARRIVED) or began
-        figures.answered(packed(asked_at, began, decoded, ran, perf_counter(), rows, rows, 1))
+        figures.answered(record_of(asked_at, began, decoded, ran, perf_counter(), rows, rows, 1))
         face.ended(started)
         return prediction
 

@@ -46,6 +46,14 @@ def refuse_unknown_keys(wanted: Mapping[str, object], known: AbstractSet[str]) -
         raise BadRequest(f"unknown key {key!r:.100}: expected {' or '.join(map(repr, sorted(known)))}")
 
 
+def object_at(wanted: Mapping[str, object], key: str) -> dict[str, object]:
+    """The object at ``key``, empty where there is none; raises BadRequest."""
+    value = wanted.get(key, {})
+    if not isinstance(value, dict):
+        raise BadRequest(f"{key}: expected an object, found {value!r:.100}")
+    return value
+
+
 def model_name(name: object) -> str:
     if not isinstance(name, str) or not is_model_name(name):
         raise BadRequest(f"model: expected a name of letters, digits, '.', '_' or '-', at most 100, found {name!r}")

@@ -12,7 +12,7 @@ from daemon.errors import BadRequest, HandOver, InvalidJson
 from daemon.release import Release
 from daemon.runtime import Array
 from daemon.runtime.nesting import called
-from daemon.web.answers import JSON, read_object
+from daemon.web.answers import JSON, LARGE_BYTES, read_object
 from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell
 from daemon.web.binary.raw import read_raw
 from daemon.web.binary.tensors import Blobs
@@ -20,7 +20,7 @@ from daemon.web.content_types import refuse_other_forms
 from daemon.web.open_inference.answers import Answers
 from daemon.web.open_inference.body import HEADER, body_of
 from daemon.web.open_inference.inputs import Inputs
-from daemon.web.open_inference.large_json import LARGE_BYTES, read_large
+from daemon.web.open_inference.large_json import read_large
 from daemon.web.open_inference.operation import OPERATION
 from daemon.web.open_inference.outputs import Outputs, Wanted
 from daemon.web.open_inference.parameters import NONE, Parameters, flag, parameters_of, refuse_sequences, whole

@@ -8,16 +8,13 @@ from collections.abc import Callable, Mapping
 from daemon.errors import InvalidInput, InvalidJson
 from daemon.release import Release, Signature
 from daemon.runtime import Array, Output, decoder_of, encode, read_flat
-from daemon.web.answers import JSON, dumps, read_object, release_headers
+from daemon.web.answers import JSON, LARGE_BYTES, dumps, read_object, release_headers
 from daemon.web.array_files import NPY, NPZ
 from daemon.web.array_forms import FILE_SCHEMAS, FILES, chooser, file_reader
 from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell
 from daemon.web.content_types import refuse_other_forms
 from daemon.web.describing import RELEASE_HEADERS, media, schema
 from daemon.web.guesses import seeming_file
-
-LARGE_BYTES = 2 << 10
-"""From here on a body is worth the shorter way that large ones have."""
 
 
 def _reader_of(release: Release) -> Read:

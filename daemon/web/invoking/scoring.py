@@ -16,11 +16,10 @@ from daemon.release import Signature
 from daemon.runtime import Array, decoder_of, read_flat
 from daemon.runtime.nesting import called
 from daemon.runtime.tables import fitter_of, is_tabular
+from daemon.web.answers import LARGE_BYTES
 from daemon.web.guesses import seeming, seeming_file
 from daemon.web.invoking.frames import columns_table, records_table, split_table
 
-LARGE_BYTES = 2 << 10
-"""From here on a body of numbers is worth the shorter way that large ones have."""
 FORMS = ("inputs", "instances", "dataframe_split", "dataframe_records")
 _NESTED = (list, dict)
 _FEATURES = frozenset({"features"})

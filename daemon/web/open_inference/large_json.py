@@ -11,9 +11,6 @@ import simdjson
 
 from daemon.runtime.flat_json import measured, numbers, parser_for
 
-LARGE_BYTES = 2 << 10
-"""From here on a request is worth it."""
-
 
 def read_large(body: bytes, dtypes: Mapping[str, str]) -> dict[str, Any] | None:
     """The object that ``body`` holds, with arrays for the ``data`` of its inputs; None where that is not plain to see.

@@ -19,7 +19,7 @@ from daemon.lane import StreamSource, Wish
 from daemon.web.answers import read_object
 from daemon.web.open_inference.base64_stream import Base64Stream
 from daemon.web.open_inference.shortening import MOST_KEPT_BYTES, Span, shorten
-from daemon.web.wanted import model_name, refuse_unknown_keys, suffix_of
+from daemon.web.wanted import model_name, object_at, refuse_unknown_keys, suffix_of
 
 FILE = "file:"
 MOST_FILES = 100
@@ -51,9 +51,7 @@ def read_load(body: BinaryIO, model: str, *, max_upload_bytes: int) -> Load:
     short = shorten(body, limit_bytes=body_bytes(max_upload_bytes))
     wanted = read_object(short.text, empty_is_object=True)
     refuse_unknown_keys(wanted, {"parameters"})
-    parameters = wanted.get("parameters", {})
-    if not isinstance(parameters, dict):
-        raise BadRequest(f"parameters: expected an object, found {parameters!r:.100}")
+    parameters = object_at(wanted, "parameters")
     named = {key: value for key, value in parameters.items() if key.startswith(FILE)}
     refuse_unknown_keys(dict.fromkeys(parameters.keys() - named.keys()), {"config", f"{FILE}N/NAME"})
     config = _config(parameters.get("config", "{}"), model, short.spans)

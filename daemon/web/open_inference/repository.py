@@ -16,7 +16,7 @@ from daemon.web.catalogue import Catalogue
 from daemon.web.describing import described
 from daemon.web.open_inference.loading import read_load, wish_for
 from daemon.web.openapi import repository as told
-from daemon.web.wanted import refuse_unknown_keys
+from daemon.web.wanted import object_at, refuse_unknown_keys
 
 MAX_REQUEST_BYTES = 1 << 20
 
@@ -51,9 +51,7 @@ def repository_routes(catalogue: Catalogue, deployer: Deployer, *, max_upload_by
     def unload(model: str) -> Response:
         wanted = read_object(read_body(request, MAX_REQUEST_BYTES), empty_is_object=True)
         refuse_unknown_keys(wanted, {"parameters"})
-        parameters = wanted.get("parameters", {})
-        if not isinstance(parameters, dict):
-            raise BadRequest(f"parameters: expected an object, found {parameters!r:.100}")
+        parameters = object_at(wanted, "parameters")
         refuse_unknown_keys(parameters, {"unload_dependents"})
         _switch(parameters, "unload_dependents")  # nothing depends on a model
         return _released(deployer.unload(model).result())

@@ -15,10 +15,8 @@ from daemon.errors import InvalidInput
 from daemon.release import Signature, TensorSpec
 from daemon.runtime import Array, decoder_of, read_flat
 from daemon.runtime.nesting import Uneven, at, called, flatten
-from daemon.web.answers import read_object
+from daemon.web.answers import LARGE_BYTES, read_object
 
-LARGE_BYTES = 2 << 10
-"""From here on a body is worth the shorter way that large ones have."""
 ROWS, COLUMNS = "instances", "inputs"
 """The keys of the two forms: a list with an element for each row, and whole tensors."""
 
