@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 from daemon import api
 from daemon.config import Settings
+from daemon.web.routes import class_of
+from tests.web_rig import WebRig
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -195,3 +197,25 @@ def test_program_that_makes_a_model_runs_as_it_stands(
     monkeypatch.chdir(tmp_path)
     exec(compile(block.removeprefix("```python\n").removesuffix("```"), page, "exec"), {})
     assert onnx.load(tmp_path / "model_drop" / model).graph.node
+
+
+def routes_in_the_table() -> dict[str, set[str]]:
+    """Return the paths of each class in the table of who may call what; brackets are what may be left out."""
+    table = read(DOCS / "http.md").partition("\n## Who may call what\n")[2].partition("\n```")[0]
+    found = {}
+    for name, paths in re.findall(r"^\| (open|predict|read|admin) \| ([^|]*) \|", table, re.MULTILINE):
+        written = re.findall(r"`(/[^`]*)`", paths)
+        found[name] = {re.sub(r"\[[^]]*\]", "", path) for path in written} | {
+            re.sub(r"[][]", "", path) for path in written
+        }
+    return found
+
+
+def test_http_page_has_every_route_in_its_class_and_no_other(tmp_path: Path) -> None:
+    places = {"model": "NAME", "version": "N", "label": "LABEL", "verb": "VERB", "name": "FILE"}
+    routes: dict[str, set[str]] = {}
+    with WebRig(tmp_path) as rig:
+        for rule in rig.app.url_map.iter_rules():
+            path = re.sub(r"<(?:[^>]*:)?(\w+)>", lambda place: places[place[1]], rule.rule)
+            routes.setdefault(class_of(path).value, set()).add(path)
+    assert routes_in_the_table() == routes
