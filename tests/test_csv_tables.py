@@ -2,6 +2,7 @@
 
 import csv
 import io
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,40 @@ def test_numbers_are_read_back_as_they_were(rows: list[list[float]], dtype: str)
     lines = write_csv([array], outputs(dtype)).decode().splitlines()
     found = np.array([list(map(float, line.split(","))) if line else [] for line in lines], dtype)
     np.testing.assert_array_equal(found.reshape(array.shape), array)
+
+
+@given(st.data())
+def test_cells_of_several_outputs_are_those_that_each_has_alone(data: st.DataObject) -> None:
+    rows, kinds = data.draw(st.integers(0, 4)), ["float32", "int64", "bool", "string"]
+    numbers = st.one_of(st.floats(width=32), st.sampled_from([np.nan, np.inf, -np.inf]))
+    elements: dict[str, st.SearchStrategy[Any]] = {"float32": numbers, "string": CELL}
+    values = []
+    dtypes = data.draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=3))
+    for dtype in dtypes:
+        of = elements.get(dtype, st.integers(0, 1))
+        cells = data.draw(st.lists(of, min_size=2 * rows, max_size=2 * rows))
+        values.append(np.array(cells, object if dtype == "string" else dtype).reshape(rows, 2))
+    found = list(csv.reader(io.StringIO(write_csv(values, outputs(*dtypes)).decode(), newline="")))
+    alone = [
+        list(csv.reader(io.StringIO(write_csv([value], outputs(dtype)).decode(), newline="")))
+        for value, dtype in zip(values, dtypes, strict=True)
+    ]
+    assert found == [[cell for row in parts for cell in row] for parts in zip(*alone, strict=True)]
+    assert [[str(cell) for cell in row] for row in values[0].tolist()] == alone[0] or dtypes[0] != "string"
+
+
+@pytest.mark.parametrize("shape", [(1, 300_000), (300_000, 1)])
+@pytest.mark.parametrize("number", [1.0, np.inf])
+def test_wide_tables_cost_no_more_than_their_text(shape: tuple[int, int], number: float) -> None:
+    array = np.full(shape, number, np.float32)
+    tracemalloc.start()
+    try:
+        written = write_csv([array], outputs("float32"))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(written) == 1_200_000
+    assert most < 16 << 20
 
 
 def test_inner_dimensions_are_columns_in_their_order() -> None:

@@ -7,8 +7,9 @@ without a name is left out.
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -22,6 +23,8 @@ from daemon.web.answers import dumps
 
 PIECE_CELLS = 200_000
 """So many cells are read at a time: each weighs some fifty bytes until it is a number."""
+BLOCK_CELLS = 1 << 16
+"""So many cells of numbers are written at a time: those that JSON has not weigh more than their text until then."""
 
 
 def read_csv(body: bytes, is_header: Callable[[Sequence[str]], bool]) -> Iterator[Table]:
@@ -64,22 +67,61 @@ def write_csv(outputs: Sequence[Output], signature: Signature, *, header: bool =
     the outputs', with the number of the element or the key where there are several. Missing numbers are ``nan``, the
     infinities ``inf`` and ``-inf``. Raises NotAcceptable where outputs differ in their number of rows.
     """
-    names: list[str] = []
-    columns: list[Sequence[str]] = []
-    rows: dict[str, int] = {}
-    for output, spec in zip(outputs, signature.outputs, strict=True):
-        rows[spec.name], found = _columns(output, spec)
-        names += found
-        columns += found.values()
-    if len(set(rows.values())) > 1:
-        told = ", ".join(f"{count} of {name!r}" for name, count in rows.items())
+    parts = [_Part(output, spec) for output, spec in zip(outputs, signature.outputs, strict=True)]
+    if len({part.rows for part in parts}) > 1:
+        told = ", ".join(f"{part.rows} of {part.name!r}" for part in parts)
         raise NotAcceptable(f"the outputs differ in their number of rows, {told}: ask for application/json")
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
+    names = b""
     if header:
-        writer.writerow(names)
-    writer.writerows(zip(*columns, strict=True))
-    return lines.getvalue().encode()
+        names = _written([chain.from_iterable(part.names() for part in parts)])[0].encode() + b"\n"
+    if len(parts) == 1:
+        return names + parts[0].text()
+    lines = zip(*(part.lines() for part in parts if part.width), strict=True)
+    return names + b"".join(b",".join(cells) + b"\n" for cells in lines)
+
+
+class _Part:
+    """One output as a table: the cells of a row stand next to each other in ``_cells``, of shape ``[rows, width]``."""
+
+    __slots__ = ("_cells", "_keys", "name", "rows", "width")
+
+    def __init__(self, output: Output, spec: TensorSpec) -> None:
+        self.name = spec.name
+        self._keys: Sequence[object] | None = None
+        if isinstance(output, np.ndarray | np.generic):
+            array = np.atleast_1d(np.asarray(output))
+            self._cells = array.reshape(len(array), math.prod(array.shape[1:]))
+        elif isinstance(output, list) and all(
+            isinstance(row, dict) and row.keys() == output[0].keys() for row in output
+        ):
+            (maps,) = cast(list[list[dict[object, Any]]], encode([output], Signature((), (spec,))))
+            self._keys = list(maps[0]) if maps else []
+            self._cells = np.array([[row[key] for key in self._keys] for row in maps]).reshape(
+                len(maps), len(self._keys)
+            )
+        else:
+            raise NotAcceptable(f"output {spec.name!r} is no table: ask for application/json")
+        self.rows, self.width = self._cells.shape
+
+    def names(self) -> Iterable[str]:
+        """The name of each column."""
+        if self._keys is None and self.width == 1:
+            return [self.name]
+        return (f"{self.name}_{key}" for key in (range(self.width) if self._keys is None else self._keys))
+
+    def text(self) -> bytes:
+        """All rows, each as a line with its end."""
+        if not self.width:
+            return b""
+        if self._cells.dtype.kind in "OSU":
+            return b"".join(line + b"\n" for line in self.lines())
+        return b"".join(block + b"\n" for block in _blocks(self._cells))
+
+    def lines(self) -> Iterator[bytes]:
+        """Each row as a line without its end."""
+        if self._cells.dtype.kind in "OSU":
+            return (line.encode() for line in _written(map(_text, row) for row in self._cells.tolist()))
+        return (line for block in _blocks(self._cells) for line in block.split(b"\n"))
 
 
 def _rows(body: bytes) -> Iterator[list[str]]:
@@ -100,30 +142,34 @@ def _by_column(rows: list[list[str]], width: int, like: str, done: int) -> Seque
     return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
-def _columns(output: Output, spec: TensorSpec) -> tuple[int, Mapping[str, Sequence[str]]]:
-    """How many rows an output has, and its columns by name as texts."""
-    if isinstance(output, np.ndarray | np.generic):
-        array = np.atleast_1d(np.asarray(output))
-        rows, width = len(array), math.prod(array.shape[1:])
-        texts = _texts(array.reshape(-1))
-        if width == 1:
-            return rows, {spec.name: texts}
-        return rows, {f"{spec.name}_{index}": texts[index::width] for index in range(width)}
-    if isinstance(output, list) and all(isinstance(row, dict) and row.keys() == output[0].keys() for row in output):
-        (maps,) = cast(list[list[dict[object, Any]]], encode([output], Signature((), (spec,))))
-        keys = maps[0] if maps else ()
-        return len(maps), {f"{spec.name}_{key}": _texts(np.array([row[key] for row in maps])) for key in keys}
-    raise NotAcceptable(f"output {spec.name!r} is no table: ask for application/json")
+def _blocks(cells: Array) -> Iterator[bytes]:
+    """The rows of numbers as lines, some at a time, without the end of the last."""
+    width = cells.shape[1]
+    if width > BLOCK_CELLS:
+        for row in cells:
+            yield b",".join(_numbers(row[None, at : at + BLOCK_CELLS]) for at in range(0, width, BLOCK_CELLS))
+        return
+    step = BLOCK_CELLS // max(1, width)
+    for at in range(0, len(cells), step):
+        yield _numbers(cells[at : at + step])
 
 
-def _texts(column: Array) -> Sequence[str]:
-    """Each element by its shortest text."""
-    if column.dtype.kind in "OSU":
-        return [text if isinstance(text, str) else bytes(text).decode(errors="replace") for text in column.tolist()]
-    if not column.size:
-        return ()
-    texts = dumps(np.ascontiguousarray(column)).decode()[1:-1].split(",")
-    if column.dtype.kind == "f":
-        for index in np.flatnonzero(~np.isfinite(column)).tolist():
-            texts[index] = str(float(column[index]))
-    return texts
+def _numbers(cells: Array) -> bytes:
+    """Rows of numbers, each by its shortest text: as JSON has them, but for those for which that has only null."""
+    text = dumps(np.ascontiguousarray(cells))[2:-2].replace(b"],[", b"\n")
+    if cells.dtype.kind != "f" or (is_finite := np.isfinite(cells)).all():
+        return text
+    odd = iter([str(number).encode() for number in cells[~is_finite].tolist()])
+    return b"".join(part for piece in text.split(b"null") for part in (piece, next(odd, b"")))
+
+
+def _written(rows: Iterable[Iterable[str]]) -> list[str]:
+    """Each row as a line without its end."""
+    lines: list[str] = []
+    end = "\r\n"  # either of which is quoted in a cell then
+    csv.writer(SimpleNamespace(write=lines.append), lineterminator=end).writerows(rows)
+    return [line[: -len(end)] for line in lines]
+
+
+def _text(cell: object) -> str:
+    return cell if isinstance(cell, str) else bytes(cast(bytes, cell)).decode(errors="replace")
