@@ -88,6 +88,8 @@ MODELS: dict[str, Any] = {
     "lengths": unlike_lengths,
     "mixed": mixed_inputs,
     "types": every_type,
+    "pairs": onnx_models.pairs,
+    "sequence": onnx_models.sequence_output,
 }
 
 
@@ -255,8 +257,31 @@ def test_outputs_that_are_no_rows_are_told_in_column_form_alone(rig: WebRig) -> 
     assert answer.get_json()["error"] == "output 'total' has no rows: ask for it in column form, with 'inputs'"
     answer = ask(rig, "lengths", {"instances": [1, 2]})
     assert (answer.status_code, answer.get_json()["code"]) == (400, "bad_request")
-    assert answer.get_json()["error"].startswith("output 'y' has 2 rows and output 'total' has 1: ask for them in")
+    assert answer.get_json()["error"] == (
+        "output 'total' has 1 row for 2 instances: ask for it in column form, with 'inputs'"
+    )
     assert answered(rig, "lengths", {"instances": [1]}) == {"predictions": [{"y": 1.0, "total": 1.0}]}
+
+
+@pytest.mark.parametrize(
+    ("model", "instances", "told"),
+    [
+        ("pairs", [1.0] * 8, "output 'y' has 1 row for 8 instances"),
+        ("pairs", [1.0] * 16, "output 'y' has 2 rows for 16 instances"),
+        ("sequence", [1.0, 2.0], "output 'parts' has no rows"),
+    ],
+)
+def test_predictions_are_as_many_as_the_instances(rig: WebRig, model: str, instances: Any, told: str) -> None:
+    answer = ask(rig, model, {"instances": instances})
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "bad_request")
+    assert answer.get_json()["error"].startswith(told)
+    assert answer.get_json()["error"].endswith(": ask for it in column form, with 'inputs'")
+    assert ask(rig, model, {"inputs": instances}).status_code == 200
+
+
+def test_instances_without_inputs_are_no_rows(rig: WebRig) -> None:
+    said = "instances: the instances have no inputs, so there are no rows: ask in column form, with 'inputs'"
+    assert refused(ask(rig, "nothing", {"instances": [{}, {}]})) == said
 
 
 VALUE_OF: dict[str, st.SearchStrategy[Any]] = {

@@ -507,6 +507,56 @@ def test_what_takes_time_is_handed_over_where_all_wait_for_it(rig: WebRig, more:
     assert door.post(INFER, data=body, headers={**headers, **more}).status_code == 200
 
 
+def test_answers_that_take_time_to_pack_are_run_and_noted_once(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    deploy(rig, onnx_models.identity(rig.drop / "again.onnx", "float32", ["n", "m"]), "again")
+    rig.settle()
+    body, headers = request(
+        {"x": (np.ones((200, 100), np.float32), "FP32")}, binary=True, parameters={"binary_data_output": True}
+    )
+    runs: list[None] = []
+    with rig.holder.lease("again") as serving:
+        real = serving.engine.run
+
+        def counted(*given: Any, **more: Any) -> Any:
+            runs.append(None)
+            return real(*given, **more)
+
+        monkeypatch.setattr(serving.engine, "run", counted)
+    for accepted in ["gzip"] * 30 + ["identity"] * 5:
+        ask_as_a_front_does(rig, "/v2/models/again/infer", body, {**headers, "Accept-Encoding": accepted})
+    assert rig.lower.probation.tally("again").requests == 35
+    (row,) = rig.predictor.counting.of("again")
+    assert (row.totals.answered, row.totals.runs, row.totals.failed) == (35, 35, {})
+    assert len(runs) == 36, "the first is run again, as nobody could know"
+    small, headers = request({"x": (np.ones((1, 1), np.float32), "FP32")}, binary=True)
+    assert not ask_as_a_front_does(rig, "/v2/models/again/infer", small, {**headers, "Accept-Encoding": "gzip"})
+
+
+def test_longer_bodies_are_packed_at_once_again_where_their_answers_are_short(rig: WebRig) -> None:
+    path = deploy(rig, onnx_models.identity(rig.drop / "short.onnx", "float32", ["n", "m"]), "short")
+    rig.settle()
+    tensors = {"x": (np.ones((200, 100), np.float32), "FP32")}
+    kinds = [{"binary_data_output": True}, {"binary_data_output": True, "x": "y"}]
+    long, headers = request(tensors, binary=True, parameters=kinds[0])
+    assert ask_as_a_front_does(rig, path, long, {**headers, "Accept-Encoding": "gzip"})
+    outputs = [{"name": "y", "parameters": {"classification": 1}}]
+    short, headers = request(tensors, binary=True, parameters=kinds[1], outputs=outputs)
+    handed = [ask_as_a_front_does(rig, path, short, {**headers, "Accept-Encoding": "gzip"}) for _ in range(3)]
+    assert handed == [True, False, False]
+
+
+def ask_as_a_front_does(rig: WebRig, path: str, body: bytes, headers: dict[str, str]) -> bool:
+    """Whether it was handed over, and answered by another thread then."""
+    door = Client(rig.app.wsgi_app)
+    try:
+        answer = door.post(path, data=body, headers=headers, environ_base={AT_ONCE: True})
+    except HandOver:
+        assert door.post(path, data=body, headers=headers).status_code == 200
+        return True
+    assert answer.status_code == 200
+    return False
+
+
 def test_run_takes_no_longer_than_the_client_waits(rig: WebRig) -> None:
     path = deploy(rig, onnx_models.counted_loop(rig.drop / "loop.onnx"), "loop")
     tensors: dict[str, tuple[Any, str]] = {

@@ -74,8 +74,8 @@ class Member:
         try:
             outputs = group.runs.counted(group.serving.release, self.share)
             ran = perf_counter()
-            group.runs.note(group.serving.release, self.inputs, outputs)
             prediction = self.tell(outputs)
+            group.runs.note(group.serving.release, self.inputs, outputs)  # as those are that are answered alone
         except Exception as error:
             self.figures.failed(type(error), perf_counter() - self.arrived)
             raise

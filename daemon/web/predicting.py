@@ -127,8 +127,8 @@ class Predictor:
             decoded = perf_counter()
             outputs = self._runs.counted(serving.release, partial(run, serving, face, inputs))
             ran = perf_counter()
-            self._runs.note(serving.release, inputs, outputs)
             prediction = tell(outputs)
+            self._runs.note(serving.release, inputs, outputs)  # what is handed over is noted by who answers it
         except Exception as error:
             figures.failed(type(error), perf_counter() - began)
             raise

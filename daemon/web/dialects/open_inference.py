@@ -4,13 +4,14 @@ Clients of Triton, KServe, MLServer and OpenVINO Model Server speak it. What its
 in ``daemon.web.open_inference``.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from daemon.errors import BadRequest, HandOver, InvalidJson
 from daemon.release import Release
-from daemon.runtime import Array
+from daemon.runtime import Array, Output
 from daemon.runtime.nesting import called
 from daemon.web.answers import JSON, LARGE_BYTES, read_object
 from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell
@@ -43,18 +44,28 @@ class _Reader:
         self._inputs = Inputs(release.signature)
         self._outputs = Outputs(release.signature)
         self._answers = Answers(release)
+        self._long_from = sys.maxsize  # bodies of so many bytes had answers that take time to pack; any thread's
 
     def read(self, asked: Asked, body: bytes) -> tuple[Mapping[str, Array], Tell]:
         """The inputs of a request, and how its answer is told."""
         if (stated := asked.fields.get("CONTENT_TYPE")) and stated != JSON:
             refuse_other_forms(asked.media_type, expected=EXPECTED)
+        accepted = _accepted(asked)
+        if accepted is None:
+            return self._read(asked, body)
+        if asked.at_once and len(body) >= self._long_from:
+            raise HandOver  # before the run, which would be made again
+        inputs, tell = self._read(asked, body)
+        return inputs, self._packing(tell, accepted, len(body), at_once=asked.at_once)
+
+    def _read(self, asked: Asked, body: bytes) -> tuple[Mapping[str, Array], Tell]:
         stated = asked.fields.get(HEADER)
         if stated is None:
             request, blobs = self._json(body), None
         else:
             length = _json_length(stated, len(body))
             if length == 0:
-                return read_raw(body, self._signature), self._tell(asked, self._outputs.wanted(None, binary=True), None)
+                return read_raw(body, self._signature), self._tell(self._outputs.wanted(None, binary=True), None)
             request, blobs = _json_before(body, length), Blobs(body, length)
         stated = request.get("parameters")
         parameters = NONE if stated is None else _parameters(stated, asked)
@@ -63,19 +74,39 @@ class _Reader:
         inputs = self._inputs.read(request.get("inputs"), blobs)
         if blobs is not None:
             blobs.expect_no_more()
-        return inputs, self._tell(asked, wanted, _id(request.get("id")))
+        return inputs, self._tell(wanted, _id(request.get("id")))
 
     def _json(self, body: bytes) -> Mapping[str, Any]:
         if len(body) >= LARGE_BYTES and (request := read_large(body, self._dtypes)) is not None:
             return request
         return read_object(body)
 
-    def _tell(self, asked: Asked, wanted: Sequence[Wanted], request_id: str | None) -> Tell:
-        tell = partial(self._answers.tell, wanted=wanted, request_id=request_id)
-        accepted = asked.fields.get("HTTP_ACCEPT_ENCODING")
-        if accepted is None or not ("gzip" in (accepted := accepted.lower()) or "deflate" in accepted):
-            return tell
-        return lambda outputs: _packed(tell(outputs), accepted, at_once=asked.at_once)
+    def _tell(self, wanted: Sequence[Wanted], request_id: str | None) -> Tell:
+        return partial(self._answers.tell, wanted=wanted, request_id=request_id)
+
+    def _packing(self, tell: Tell, accepted: str, body_bytes: int, *, at_once: bool) -> Tell:
+        """``tell``, packed as ``accepted`` has it; raises HandOver where that takes long and all wait for it."""
+
+        def told(outputs: list[Output]) -> Prediction:
+            prediction = tell(outputs)
+            size = sum(map(len, prediction.pieces))
+            if size > MOST_PACKED_AT_ONCE_BYTES and at_once:
+                self._long_from = min(self._long_from, body_bytes)
+                raise HandOver
+            if size <= MOST_PACKED_AT_ONCE_BYTES and body_bytes >= self._long_from:
+                self._long_from = body_bytes + 1
+            return prediction if size < LEAST_PACKED_BYTES else _packed(prediction, accepted)
+
+        return told
+
+
+def _accepted(asked: Asked) -> str | None:
+    """What the client says of packed answers, in lower case; None where it does not ask for any."""
+    accepted: str | None = asked.fields.get("HTTP_ACCEPT_ENCODING")
+    if accepted is None:
+        return None
+    accepted = accepted.lower()
+    return accepted if "gzip" in accepted or "deflate" in accepted else None
 
 
 def _json_length(stated: str, body_bytes: int) -> int:
@@ -113,13 +144,7 @@ def _id(stated: object) -> str | None:
     raise BadRequest(f"the id of the request is {called(stated)}, expected a string")
 
 
-def _packed(prediction: Prediction, accepted: str, *, at_once: bool) -> Prediction:
-    """``prediction`` as ``accepted`` has it; raises HandOver where that takes long and all wait for it."""
-    size = sum(map(len, prediction.pieces))
-    if size < LEAST_PACKED_BYTES:
-        return prediction
-    if at_once and size > MOST_PACKED_AT_ONCE_BYTES:
-        raise HandOver
+def _packed(prediction: Prediction, accepted: str) -> Prediction:
     body, encoding = packed(b"".join(prediction.pieces), accepted)
     if encoding is None:
         return prediction

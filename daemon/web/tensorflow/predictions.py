@@ -4,7 +4,8 @@ Source: ``g3doc/api_rest.md``. NaN and the infinities are ``null``, as in every 
 """
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,23 +20,24 @@ BYTES_SUFFIX = "_bytes"
 """An output of strings whose name ends so is told as base64."""
 
 
-def row_teller(release: Release) -> Tell:
-    """Tells the outputs as ``predictions``: a list of values, or of objects where there are several outputs.
+def row_teller(release: Release) -> Callable[[int], Tell]:
+    """A function from the number of instances to how the outputs are told as ``predictions``.
 
-    Raises BadRequest where the outputs are not rows of one number.
+    They are a list of values, or of objects where there are several outputs. Raises BadRequest where an output has not
+    a row for each instance.
     """
     values_of = _encoder(release)
     names = [spec.name for spec in release.signature.outputs]
     headers = _headers(release)
 
-    def tell(outputs: list[Output]) -> Prediction:
-        _check_rows(outputs, names)
+    def tell(outputs: list[Output], rows: int) -> Prediction:
+        _check_rows(outputs, names, rows)
         told, *others = values = values_of(outputs)
         if others:
             told = [dict(zip(names, row, strict=True)) for row in zip(*map(_rows, values), strict=True)]
         return Prediction((b'{"predictions":' + dumps(told) + b"}",), headers)
 
-    return tell
+    return lambda rows: partial(tell, rows=rows)
 
 
 def column_teller(release: Release) -> Tell:
@@ -56,17 +58,21 @@ def _headers(release: Release) -> tuple[tuple[str, str], ...]:
     return (("Content-Type", JSON), *release_headers(release).items())
 
 
-def _check_rows(outputs: list[Output], names: list[str]) -> None:
-    """Raises BadRequest unless all outputs have rows, and one number of them."""
-    counts = [_count(output) for output in outputs]
-    for name, count in zip(names, counts, strict=True):
+def _check_rows(outputs: list[Output], names: list[str], rows: int) -> None:
+    """Raises BadRequest unless each output has a row for each instance."""
+    for name, output in zip(names, outputs, strict=True):
+        count = _count(output)
         if count is None:
             raise BadRequest(f"output {name!r} has no rows: ask for it in column form, with 'inputs'")
-        if count != counts[0]:
+        if count != rows:
             raise BadRequest(
-                f"output {names[0]!r} has {counts[0]} rows and output {name!r} has {count}: "
-                "ask for them in column form, with 'inputs'"
+                f"output {name!r} has {_counted(count, 'row')} for {_counted(rows, 'instance')}: "
+                "ask for it in column form, with 'inputs'"
             )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _rows(value: Any) -> Any:
@@ -76,9 +82,12 @@ def _rows(value: Any) -> Any:
 
 
 def _count(output: Output) -> int | None:
+    """How many rows an output has: a sequence of maps has one in each, as classifiers have it; one of tensors none."""
     if isinstance(output, np.ndarray):
         return len(output) if output.ndim else None
-    return len(output) if isinstance(output, list) else None
+    if not isinstance(output, list) or not all(isinstance(row, Mapping) for row in output[:1]):
+        return None
+    return len(output)
 
 
 def _encoder(release: Release) -> Callable[[list[Output]], list[Any]]:

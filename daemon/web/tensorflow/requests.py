@@ -48,6 +48,15 @@ def request_reader(signature: Signature) -> Callable[[bytes], Asking]:
     return read
 
 
+def rows_of(inputs: Mapping[str, Array]) -> int:
+    """How many instances a request in row form has; raises InvalidInput where they give no input: they are no rows."""
+    if not inputs:
+        raise InvalidInput(
+            f"{ROWS}: the instances have no inputs, so there are no rows: ask in column form, with 'inputs'"
+        )
+    return len(next(iter(inputs.values())))
+
+
 def _form_of(request: Mapping[str, object]) -> tuple[str, object]:
     """The form of a request and its value; other keys are passed over, as TensorFlow Serving does."""
     name = request.get("signature_name", "")
