@@ -127,7 +127,7 @@ def build_app(
     app.register_blueprint(repository_routes(catalogue, deployer, max_upload_bytes=limits.max_upload_bytes))
     app.register_blueprint(model_routes(catalogue, most_batched=most_batched))
     app.register_blueprint(model_status_routes(catalogue))
-    app.register_blueprint(docs_routes())
+    app.register_blueprint(docs_routes(tokens))
     app.before_request(lambda: authorise(head_of(request.environ), tokens))
     app.register_error_handler(errors.ModeldropError, _refused)
     app.register_error_handler(HTTPException, _http_refused)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from daemon.web.access import Tokens
-from daemon.web.docs_view import HEADERS, OWN_ASSETS, VENDORED_ASSETS
+from daemon.web.docs_view import HEADERS, OWN_ASSETS, VENDORED_ASSETS, wanted_of
 from tests.web_rig import WebRig
 
 
@@ -21,11 +21,31 @@ def test_page_names_only_what_there_is_beside_it(rig: WebRig, path: str) -> None
     page = rig.get(path)
     assert (page.status_code, page.content_type) == (200, "text/html; charset=utf-8")
     named = re.findall(r'(?:href|src|data-document)="([^"]+)"', page.text)
-    assert len(named) == 5
+    assert len(named) == 6
     for link in named:
         place = {"/docs": f"/{link}", "/docs/": f"/docs/{link}".replace("/docs/../", "/")}[path]
         token = {"Authorization": "Bearer pre"} if link.endswith("openapi.json") else {}
         assert rig.get(place, headers=token).status_code == 200, link
+
+
+@pytest.mark.parametrize(
+    ("tokens", "wanted"),
+    [
+        (Tokens("", ""), ""),
+        (Tokens("adm", ""), "<code>auth.admin_token</code>"),
+        (Tokens("", "pre"), "<code>auth.predict_token</code>"),
+        (Tokens("adm", "pre"), "<code>auth.predict_token</code> or <code>auth.admin_token</code>"),
+    ],
+)
+def test_page_names_the_tokens_that_open_it(tokens: Tokens, wanted: str) -> None:
+    assert wanted_of(tokens) == wanted
+
+
+def test_page_says_which_tokens_open_it_and_not_what_they_are(rig: WebRig) -> None:
+    text = rig.get("/docs").text
+    assert wanted_of(Tokens("adm", "pre")) in text
+    assert ">adm<" not in text
+    assert ">pre<" not in text
 
 
 @pytest.mark.parametrize(("name", "kind"), [*VENDORED_ASSETS.items(), *OWN_ASSETS.items()])

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from flask import Blueprint, Response, abort, request
 
+from daemon.web.access import Tokens
 from daemon.web.describing import described, media
 
 PAGES = Path(__file__).with_name("pages")
-OWN_ASSETS = {"start.js": "text/javascript"}
+OWN_ASSETS = {"start.js": "text/javascript", "token.css": "text/css"}
 VENDORED_ASSETS = {
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
@@ -57,15 +58,16 @@ _ASSET_OPERATION = {
 }
 
 
-def docs_routes() -> Blueprint:
-    """``GET /docs`` and what it is made of."""
+def docs_routes(tokens: Tokens) -> Blueprint:
+    """``GET /docs`` and what it is made of; it names which of ``tokens`` there are to open the document with."""
     routes = Blueprint("docs", __name__)
+    wanted = wanted_of(tokens)
 
     @routes.get("/docs", strict_slashes=False)
     @described(_PAGE_OPERATION)
     def page() -> Response:
         return Response(
-            _page(within=request.path.endswith("/")), content_type="text/html; charset=utf-8", headers=HEADERS
+            _page(wanted, within=request.path.endswith("/")), content_type="text/html; charset=utf-8", headers=HEADERS
         )
 
     @routes.get("/docs/<name>")
@@ -81,15 +83,18 @@ def docs_routes() -> Blueprint:
     return routes
 
 
+def wanted_of(tokens: Tokens) -> str:
+    """The settings of the tokens that open a page that reads, in HTML; nothing of what they are."""
+    settings = {"auth.predict_token": tokens.predict, "auth.admin_token": tokens.admin}
+    return " or ".join(f"<code>{name}</code>" for name, token in settings.items() if token)
+
+
 @cache
-def _page(*, within: bool) -> str:
+def _page(wanted: str, *, within: bool) -> str:
     """The page as it stands at ``/docs``, or ``within`` that as at a folder: its links are relative."""
     text = PAGES.joinpath("docs.html").read_text(encoding="utf-8")
-    return (
-        text.format(assets="", document="../openapi.json")
-        if within
-        else text.format(assets="docs/", document="openapi.json")
-    )
+    assets, document = ("", "../openapi.json") if within else ("docs/", "openapi.json")
+    return text.format(assets=assets, document=document, wanted=wanted)
 
 
 def _asset(name: str) -> tuple[Path, str]:

@@ -3,16 +3,18 @@
 
 const place = document.currentScript.dataset.document;
 const form = document.getElementById("token");
+const refused = document.getElementById("refused");
 let turn = 0;
 
 async function show(token) {
   const mine = ++turn;
   const asked = await fetch(place, token ? { headers: { Authorization: `Bearer ${token}` } } : {});
+  const told = await asked.json();
   if (mine !== turn) return;
-  form.hidden = asked.status !== 401;
-  if (asked.status === 401) return;
+  form.hidden = asked.ok;
+  if (!asked.ok) return refuse(token, asked.status, told);
   const ui = SwaggerUIBundle({
-    spec: await asked.json(),
+    spec: told,
     dom_id: "#swagger-ui",
     deepLinking: true,
     displayRequestDuration: true,
@@ -22,8 +24,21 @@ async function show(token) {
   });
 }
 
+function refuse(token, status, told) {
+  const wrong = token ? "This token is not accepted." : "";
+  refused.textContent = status === 401 ? wrong : `The document did not come: ${told.error}.`;
+  form.elements.token.value = "";
+  form.elements.token.focus();
+}
+
+// A header holds bytes; a token that is not ASCII is sent as UTF-8.
+function bytesOf(text) {
+  return String.fromCharCode(...new TextEncoder().encode(text.trim()));
+}
+
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  show(form.elements.token.value);
+  refused.textContent = "";
+  show(bytesOf(form.elements.token.value));
 });
 show("");
