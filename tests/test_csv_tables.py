@@ -166,6 +166,10 @@ def test_wide_tables_cost_no_more_than_their_text(shape: tuple[int, int], number
     assert most < 16 << 20
 
 
+def test_ends_of_lines_within_a_cell_are_quoted() -> None:
+    assert write_csv([np.array(["a\r", "b\n"], object)], outputs("string")) == b'"a\r"\n"b\n"\n'
+
+
 def test_inner_dimensions_are_columns_in_their_order() -> None:
     array = np.arange(12).reshape(2, 3, 2)
     lines = write_csv([array], outputs("int64"), header=True).decode().splitlines()

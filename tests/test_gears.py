@@ -21,6 +21,7 @@ from daemon.runtime import (
     is_complete,
     waits_for_cores,
 )
+from daemon.runtime.deadlines import overdue
 from daemon.runtime.gears import GearedEngine
 from tests import onnx_models
 from tests.fakes import WAIT_SECONDS, FakeEngine
@@ -43,6 +44,19 @@ class Held(FakeEngine):
         self.began.set()
         assert self.may_end.wait(WAIT_SECONDS)
         return super().run(inputs, timeout_seconds=timeout_seconds)
+
+
+class Late(FakeEngine):
+    """Is stopped when its time is up."""
+
+    def run(self, inputs: Mapping[str, Array], *, timeout_seconds: float) -> list[Output]:
+        raise overdue(timeout_seconds)
+
+
+def test_deadline_that_is_told_is_the_one_that_was_asked_for() -> None:
+    engine = GearedEngine([(1, Late())], CoreBudget(1))
+    with pytest.raises(RunTimeout, match=r"^the run was stopped at its deadline of 20 ms$"):
+        engine.run(INPUTS, timeout_seconds=0.02)
 
 
 def test_lonely_run_is_wide_and_one_beside_it_waits_for_a_core_and_is_narrow() -> None:

@@ -18,13 +18,15 @@ HEADER = "Inference-Header-Content-Length"
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebRig]:
-    """``default`` of ten numbers, ``pair`` of two inputs, ``texts`` of strings, ``scores`` with maps."""
+    """``default`` of ten numbers, ``pair`` of two inputs, ``texts`` of strings, ``scores`` with maps,
+    ``open`` of two dimensions that clients choose."""
     with WebRig(tmp_path_factory.mktemp("rig")) as rig:
         rig.update(1.5)
         models = {
             "pair": onnx_models.two_inputs(rig.drop / "pair.onnx"),
             "texts": onnx_models.strings(rig.drop / "texts.onnx"),
             "scores": onnx_models.zipmap_like(rig.drop / "scores.onnx"),
+            "open": onnx_models.identity(rig.drop / "open.onnx", "float32", ["n", "m"]),
         }
         for model, path in models.items():
             rig.post("/update_model", {"model_path": path.name, "model": model})
@@ -50,14 +52,16 @@ PARAMETERS = st.one_of(
     ANYTHING,
 )  # fmt: skip
 SHAPES = st.one_of(
-    st.sampled_from([[1, 10], [2], [1], [1, 2], [0], []]), st.lists(st.integers(-1, 2**64 - 1)), ANYTHING
+    st.sampled_from([[1, 10], [2], [1], [1, 2], [0], [], [2**30, 0], [0, 2**40], [2**16, 0], [10, 1]]),
+    st.lists(st.integers(-1, 2**64 - 1)),
+    ANYTHING,
 )
 DATATYPES = st.one_of(st.sampled_from(["FP32", "BYTES", "INT64", "BOOL"]), ANYTHING)
 INPUTS = st.fixed_dictionaries(
     {},
     optional={
         "name": NAMES, "shape": SHAPES, "datatype": DATATYPES, "parameters": PARAMETERS,
-        "data": st.one_of(st.just([1] * 10), st.just(["a"]), ANYTHING),
+        "data": st.one_of(st.just([1] * 10), st.just(["a"]), st.just([]), ANYTHING),
     },
 )  # fmt: skip
 OUTPUTS = st.fixed_dictionaries({}, optional={"name": NAMES, "parameters": PARAMETERS})
@@ -70,12 +74,13 @@ REQUESTS = st.fixed_dictionaries(
         "parameters": PARAMETERS,
     },
 )
-MODELS = st.sampled_from(["default", "pair", "texts", "scores"])
+MODELS = st.sampled_from(["default", "pair", "texts", "scores", "open"])
 
 
 def expect_an_answer_or_a_refusal(rig: WebRig, model: str, body: bytes, headers: dict[str, str]) -> int:
     answer = rig.post(f"/v2/models/{model}/infer", body, headers=headers)
     assert answer.status_code in (200, 400), answer.text
+    assert len(answer.get_data()) < 1 << 20
     if answer.status_code == 400:
         told = answer.get_json()
         assert told["error"]
@@ -112,6 +117,14 @@ def test_large_requests_are_told_what_small_ones_are(rig: WebRig, model: str, as
         patch.setattr("daemon.web.dialects.open_inference.LARGE_BYTES", 0)
         large = rig.post(f"/v2/models/{model}/infer", body)
     assert (large.status_code, large.get_data()) == (small.status_code, small.get_data())
+
+
+@settings(max_examples=100, deadline=None)
+@given(SHAPES, st.booleans(), st.sampled_from([{}, {"classification": 1}, {"classification": 2**62}]))
+def test_any_shape_of_nothing(rig: WebRig, shape: object, binary: bool, asked: dict[str, int]) -> None:
+    entry = {"name": "x", "shape": shape, "datatype": "FP32", "data": []}
+    outputs = [{"name": "y", "parameters": {"binary_data": binary, **asked}}]
+    expect_an_answer_or_a_refusal(rig, "open", written({"inputs": [entry], "outputs": outputs}), {})
 
 
 GOOD = [

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from daemon.errors import RunTimeout
+
 LOG = logging.getLogger("modeldrop.runtime")
 
 _LONGEST_SLEEP_SECONDS = 3600.0
@@ -17,6 +19,11 @@ def spoken(seconds: float) -> str:
     if seconds >= 1:
         return "1 second" if seconds == 1 else f"{seconds:g} seconds"
     return f"{seconds * 1e3:.4g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.4g} µs"
+
+
+def overdue(seconds: float) -> RunTimeout:
+    """What is told of a run that was stopped after so many seconds."""
+    return RunTimeout(f"the run was stopped at its deadline of {spoken(seconds)}")
 
 
 class Guard:

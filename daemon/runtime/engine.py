@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from daemon.errors import InferenceFailed, InvalidInput, ModeldropError, Rejected, RunTimeout
+from daemon.errors import InferenceFailed, InvalidInput, ModeldropError, Rejected
 from daemon.release import Signature
 from daemon.runtime import feeds, sessions
-from daemon.runtime.deadlines import Deadlines, spoken
+from daemon.runtime.deadlines import Deadlines, overdue
 from daemon.runtime.description import read_metadata, read_signature
 from daemon.runtime.dtypes import Array
 from daemon.runtime.port import Output
@@ -55,7 +55,7 @@ class OnnxEngine:
                 return self._call(session, ready, options)
             except Exception as error:
                 if guard.expired:
-                    raise RunTimeout(f"the run was stopped at its deadline of {spoken(timeout_seconds)}") from error
+                    raise overdue(timeout_seconds) from error
                 raise _run_error(error) from error
 
     def close(self) -> None:

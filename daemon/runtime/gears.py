@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from daemon.errors import RunTimeout
 from daemon.release import Signature
 from daemon.runtime.budget import CoreBudget
-from daemon.runtime.deadlines import Deadlines
+from daemon.runtime.deadlines import Deadlines, overdue
 from daemon.runtime.dtypes import Array
 from daemon.runtime.engine import load_engine, map_engine
 from daemon.runtime.plans import gears, is_short
@@ -66,7 +67,10 @@ class GearedEngine:
         widest, narrowest = gears[0][0], gears[-1][0]
         with self._budget.claim(widest, least=narrowest, timeout_seconds=timeout_seconds) as cores:
             engine = next((engine for threads, engine in gears if threads <= cores), gears[-1][1])
-            return engine.run(inputs, timeout_seconds=max(0.0, due - time.monotonic()))
+            try:
+                return engine.run(inputs, timeout_seconds=max(0.0, due - time.monotonic()))
+            except RunTimeout as error:
+                raise overdue(timeout_seconds) from error  # what it had left is not what anybody asked for
 
     def complete(self, warm: Callable[[Engine], None]) -> None:
         """Makes the gears to come; each is ``warm``ed, by runs that claim cores as all do, before requests may take it.

@@ -185,7 +185,7 @@ def test_run_that_takes_longer_than_the_client_waits_is_stopped(client: Inferenc
         tensor("rounds", np.array(50_000_000, np.int64), "INT64"),
         tensor("x", np.array([1], np.float32)),
     ]
-    with pytest.raises(InferenceServerException, match=r"stopped at its deadline of (4\d(\.\d+)?|50) ms"):
+    with pytest.raises(InferenceServerException, match=r"stopped at its deadline of 50 ms"):
         client.infer("loop", inputs, timeout=50_000)
 
 
