@@ -51,7 +51,18 @@ def _response(status: int) -> Iterator[tuple[str, object]]:
 
 _HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
 _WHY_REJECTED = {"reason": "not an ONNX model: a model has no field 13; it seems to be text", "check": "structure"}
-_WHY_BREAKING = {"reason": "input 'input' is gone", "check": "signature"}
+_WHY_BREAKING = {
+    "reason": "against version 1: input 'input' has the shape [batch, 11], had [batch, 10]; give it a folder of its "
+    "own if it is another model, or deploy it with force (gate.signature is compatible)",
+    "check": "signature",
+}
+_FAILED = (
+    "Reshape node: size != 0 && (input_shape_size % size) == 0 was false. The input tensor cannot be reshaped to the "
+    "requested shape. Input shape:{1,10}, requested shape:{-1,1009}"
+)
+_TOO_LARGE = (
+    "the body is too large: at most 67108864 bytes are taken here (server.max_body_mb), 70000000 were announced"
+)
 
 _REFUSALS: Mapping[int, tuple[str, str, tuple[tuple[str, str, Mapping[str, str]], ...]]] = {
     400: (
@@ -59,7 +70,7 @@ _REFUSALS: Mapping[int, tuple[str, str, tuple[tuple[str, str, Mapping[str, str]]
         "Error",
         (
             ("invalid_json", "the body is a JSON array; expected an object", {}),
-            ("invalid_input", "input 'pixels': expected float32 [batch, 64], got shape [1, 3]", {}),
+            ("invalid_input", "input 'input': expected float32 [batch, 10], got shape [1, 3]", {}),
             ("bad_request", "limit: expected a whole number from 0 on, found 'many'", {}),
         ),
     ),
@@ -71,14 +82,20 @@ _REFUSALS: Mapping[int, tuple[str, str, tuple[tuple[str, str, Mapping[str, str]]
     403: (
         "A file outside the allowed folders, or a caller who may not change what serves",
         "Error",
-        (("forbidden", "no admin token is configured: expected a peer on this machine", {}),),
+        (
+            (
+                "forbidden",
+                "no admin token is configured: expected a peer on this machine, the request came from another",
+                {},
+            ),
+        ),
     ),
     404: (
         "There is no such model, version or file",
         "Error",
         (
             ("unknown_model", "there is no model 'digits'", {}),
-            ("not_found", "model 'default' has no version 99; the newest is 4", {}),
+            ("not_found", "model 'default' has no version 99; the newest is 1", {}),
         ),
     ),
     406: (
@@ -100,12 +117,18 @@ _REFUSALS: Mapping[int, tuple[str, str, tuple[tuple[str, str, Mapping[str, str]]
     413: (
         "The body is over its limit",
         "Error",
-        (("too_large", "the body has 70000000 bytes; at most 67108864 are taken", {}),),
+        (("too_large", _TOO_LARGE, {}),),
     ),
     415: (
         "The body has a content type or encoding that this route does not take",
         "Error",
-        (("unsupported_media_type", "found content type image/png, expected application/json", {}),),
+        (
+            (
+                "unsupported_media_type",
+                "found content type image/png, expected application/json, application/x-npy or application/x-npz",
+                {},
+            ),
+        ),
     ),
     422: (
         "The candidate was rejected",
@@ -116,7 +139,7 @@ _REFUSALS: Mapping[int, tuple[str, str, tuple[tuple[str, str, Mapping[str, str]]
         "The run failed, or the daemon did; the log has it",
         "Error",
         (
-            ("inference_failed", "the run failed", {}),
+            ("inference_failed", _FAILED, {}),
             ("internal_error", "something went wrong inside; the log has it", {}),
         ),
     ),
@@ -131,6 +154,6 @@ _REFUSALS: Mapping[int, tuple[str, str, tuple[tuple[str, str, Mapping[str, str]]
     504: (
         "The run took too long and was stopped",
         "Error",
-        (("timeout", "the run took longer than 30 seconds and was stopped", {}),),
+        (("timeout", "the run was stopped at its deadline of 30 seconds", {}),),
     ),
 }
