@@ -1,4 +1,7 @@
-"""ONNX's own test cases over the wire: what ONNX Runtime meets in process is met in JSON and in binary alike."""
+"""ONNX's own test cases through the application: what ONNX Runtime meets by itself is met in JSON and in binary alike.
+
+Over a socket, some are asked in every run and all in the slow one: ``tests/e2e/test_onnx_cases_http.py``.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -6,22 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from daemon.errors import ModeldropError
 from daemon.runtime import Deadlines, Engine, EngineOptions, load_engine
 from daemon.web.open_inference.datatypes import DATATYPES
 from tests.fakes import release_of
-from tests.onnx_cases import OnnxCase, alike, is_met_in_process, onnx_cases, written_cases
-from tests.v2_wire import outputs_of, request
+from tests.onnx_cases import OnnxCase, is_met_in_process, onnx_cases, written_cases
+from tests.onnx_wire import NO_JSON, WAYS, asked, is_finite, is_met, kind_of
+from tests.v2_wire import outputs_of
 from tests.web_rig import WebRig
 
-WAYS = ("JSON", "binary")
-NO_JSON = "with inputs that JSON has no numbers for"
 
-
-class Wire:
+class Application:
     """One model after the other behind a real application; ``tally`` counts the cases by kind and fate."""
 
     def __init__(self, folder: Path, rig: WebRig) -> None:
@@ -76,71 +76,31 @@ class Wire:
             self.tally[kind, f"no form in {way}"] += 1
 
     def _answer(self, case: OnnxCase, engine: Engine, way: str) -> Any:
-        specs = {spec.name: spec for spec in engine.signature.inputs}
-        named = zip(case.model.graph.input, case.inputs, strict=False)
-        tensors = {
-            info.name: (native(value), DATATYPES[specs[info.name].dtype]) for info, value in named if value is not None
-        }
-        is_binary = way == "binary"
-        body, headers = request(tensors, binary=is_binary, parameters={"binary_data_output": is_binary})
+        datatypes = {spec.name: DATATYPES[spec.dtype] for spec in engine.signature.inputs if spec.dtype in DATATYPES}
+        body, headers = asked(case, datatypes, way)
         return self._rig.post("/v2/models/default/infer", body, headers=headers)
 
 
-def is_finite(value: Any) -> bool:
-    """Whether JSON can carry it."""
-    return value is None or native(value).dtype.kind != "f" or bool(np.isfinite(native(value)).all())
-
-
-def native(value: Any) -> Any:
-    """Types that numpy borrows as those that it has."""
-    array = np.asarray(value)
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
-
-
-def kind_of(case: OnnxCase) -> str:
-    """Whether the case is about tensors alone."""
-    infos = (*case.model.graph.input, *case.model.graph.output)
-    return "tensors" if all(info.type.WhichOneof("value") == "tensor_type" for info in infos) else "others"
-
-
-def is_met(case: OnnxCase, found: dict[str, Any], way: str) -> bool:
-    """Whether all outputs are there, at the case's own tolerance; JSON has null for what is no number."""
-    outputs: list[Any] = [found.get(info.name) for info in case.model.graph.output]
-    if kind_of(case) != "tensors":  # a sequence comes as one tensor
-        pairs = zip(case.outputs, outputs, strict=True)
-        outputs = [list(ours) if isinstance(wanted, list) else ours for wanted, ours in pairs]
-    expected = [nulled(value) if way == "JSON" else value for value in case.outputs]
-    return alike(replace(case, outputs=expected), outputs)
-
-
-def nulled(value: Any) -> Any:
-    if isinstance(value, list):
-        return [nulled(each) for each in value]
-    if value is None or np.asarray(value).dtype.kind != "f":
-        return value
-    return np.where(np.isfinite(value), value, np.asarray(value).dtype.type("nan"))
-
-
 @pytest.fixture
-def wire(tmp_path: Path) -> Iterator[Wire]:
+def application(tmp_path: Path) -> Iterator[Application]:
     with WebRig(tmp_path) as rig:
         rig.update(1)
-        wire = Wire(tmp_path, rig)
-        yield wire
-        wire.close()
+        application = Application(tmp_path, rig)
+        yield application
+        application.close()
 
 
-def test_onnxs_own_cases_are_met_over_the_wire_as_they_are_in_process(
-    wire: Wire, capsys: pytest.CaptureFixture[str]
+def test_onnxs_own_cases_are_met_by_the_application_as_by_onnx_runtime(
+    application: Application, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wire.prove([*written_cases(), *onnx_cases(seed=0)])
+    application.prove([*written_cases(), *onnx_cases(seed=0)])
     with capsys.disabled():
-        told = [f"{count} {fate} ({kind})" for (kind, fate), count in sorted(wire.tally.items())]
-        print(f"[ONNX's cases: {', '.join(told)}]", end=" ")
-    assert wire.lost == []
-    in_process = wire.tally["tensors", "in process"]
+        told = [f"{count} {fate} ({kind})" for (kind, fate), count in sorted(application.tally.items())]
+        print(f"[ONNX's cases in the application: {', '.join(told)}]", end=" ")
+    assert application.lost == []
+    in_process = application.tally["tensors", "in process"]
     assert in_process > 1500
-    assert wire.tally["tensors", "binary"] == in_process
-    assert wire.tally["tensors", "JSON"] + wire.tally["tensors", NO_JSON] == in_process
-    assert wire.tally["tensors", NO_JSON] < 40
-    assert wire.tally["others", "binary"] > 0
+    assert application.tally["tensors", "binary"] == in_process
+    assert application.tally["tensors", "JSON"] + application.tally["tensors", NO_JSON] == in_process
+    assert application.tally["tensors", NO_JSON] < 40
+    assert application.tally["others", "binary"] > 0
