@@ -109,9 +109,7 @@ def build_app(
     metrics: MetricsPage,
 ) -> Flask:
     """The application, from its parts."""
-    app = Flask("modeldrop", static_folder=None)
-    app.url_map.merge_slashes = False  # a redirect would be an answer of a form that no client expects
-    app.url_map.converters.update(name=NameConverter, int=VersionConverter)
+    app = _bare_app()
     app.register_blueprint(predict_routes(predictor))
     app.register_blueprint(
         deploy_routes(deployer, files, default_model=default_model, max_upload_bytes=limits.max_upload_bytes)
@@ -129,17 +127,23 @@ def build_app(
     app.register_blueprint(model_status_routes(catalogue))
     app.register_blueprint(docs_routes(tokens))
     app.before_request(lambda: authorise(head_of(request.environ), tokens))
+    _tell_errors(app)
+    door = PredictDoor(app.wsgi_app, predictor, tokens=tokens, refusal_of=refusal_of, failure=FAILURE)
+    app.wsgi_app = door  # type: ignore[method-assign]  # as Flask's own documentation has it
+    return app
+
+
+def _bare_app() -> Flask:
+    app = Flask("modeldrop", static_folder=None)
+    app.url_map.merge_slashes = False  # a redirect would be an answer of a form that no client expects
+    app.url_map.converters.update(name=NameConverter, int=VersionConverter)
+    return app
+
+
+def _tell_errors(app: Flask) -> None:
     app.register_error_handler(errors.ModeldropError, _refused)
     app.register_error_handler(HTTPException, _http_refused)
     app.register_error_handler(Exception, _failed)
-    app.wsgi_app = PredictDoor(  # type: ignore[method-assign]  # as Flask's own documentation has it
-        app.wsgi_app,
-        predictor,
-        tokens=tokens,
-        refusal_of=refusal_of,
-        failure=FAILURE,
-    )
-    return app
 
 
 def code_of(kind: type[BaseException]) -> str:

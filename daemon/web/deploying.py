@@ -39,7 +39,13 @@ T = TypeVar("T")
 def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, max_upload_bytes: int) -> Blueprint:
     """``POST /update_model``, ``PUT …/upload`` and ``POST …/rollback``."""
     routes = Blueprint("deploying", __name__)
+    _add_update(routes, deployer, files, default_model)
+    _add_upload(routes, deployer, max_upload_bytes)
+    _add_rollback(routes, deployer)
+    return routes
 
+
+def _add_update(routes: Blueprint, deployer: Deployer, files: NamedFiles, default_model: str) -> None:
     @routes.post("/update_model")
     @described(told.UPDATE)
     def update_model() -> Response:
@@ -56,6 +62,8 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
             return rehearsed(found.until_still(deployer.rehearse), model)
         return _deployed(found.until_still(lambda wish: deployer.submit([wish])[0]), found.model_path)
 
+
+def _add_upload(routes: Blueprint, deployer: Deployer, max_upload_bytes: int) -> None:
     @routes.put("/models/<model>/upload")
     @described(told.UPLOAD)
     def upload(model: str) -> Response:
@@ -75,6 +83,8 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
             return rehearsed(deployer.rehearse(wish).result(), model)
         return _deployed(deployer.submit([wish])[0].result(), wish.model_path)
 
+
+def _add_rollback(routes: Blueprint, deployer: Deployer) -> None:
     @routes.post("/models/<model>/rollback")
     @described(told.ROLLBACK)
     def rollback(model: str) -> Response:
@@ -89,8 +99,6 @@ def deploy_routes(deployer: Deployer, files: NamedFiles, *, default_model: str, 
             return rehearsed(rehearsal, model)
         outcome = deployer.rollback(model, version, forced=switches.force).result()
         return _deployed(outcome, outcome.release.model_path if outcome.release else "")
-
-    return routes
 
 
 @dataclass(frozen=True, slots=True)

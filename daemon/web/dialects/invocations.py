@@ -93,13 +93,8 @@ def _tellers_of(release: Release) -> Callable[[str, Manner], Tell]:
         return dumps(values[0] if len(values) == 1 else dict(zip(names, values, strict=True)))
 
     def by_rows(outputs: Sequence[Output]) -> bytes:
-        values = [_row_values(value) for value in encode(outputs, signature)]
-        if len(values) == 1:
-            return b'{"predictions":' + dumps(values[0]) + b"}"
-        if any(not isinstance(value, list | np.ndarray) for value in values) or len(set(map(len, values))) > 1:
-            return in_object(outputs)
-        rows = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
-        return b'{"predictions":' + dumps(rows) + b"}"
+        rows = _rows([_row_values(value) for value in encode(outputs, signature)], names)
+        return in_object(outputs) if rows is None else b'{"predictions":' + dumps(rows) + b"}"
 
     def csv(outputs: list[Output]) -> Prediction:
         return Prediction((write_csv(outputs, signature),), (("Content-Type", CSV), *which))
@@ -118,6 +113,15 @@ def _tellers_of(release: Release) -> Callable[[str, Manner], Tell]:
         return choosers[manner](accept)
 
     return tell_of
+
+
+def _rows(values: Sequence[Any], names: Sequence[str]) -> Any:
+    """What the outputs have for each row: of several, an object by their names; None where these have no rows."""
+    if len(values) == 1:
+        return values[0]
+    if any(not isinstance(value, list | np.ndarray) for value in values) or len(set(map(len, values))) > 1:
+        return None
+    return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 def _row_values(value: object) -> Any:

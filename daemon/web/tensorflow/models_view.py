@@ -35,7 +35,13 @@ _OTHERS = "<any(classify, regress):verb>"
 def model_status_routes(catalogue: Catalogue) -> Blueprint:
     """``GET /v1/models``, ``/v1/models/NAME[/versions/N|/labels/L]`` and ``…/metadata``."""
     routes = Blueprint("tensorflow", __name__)
+    _add_statuses(routes, catalogue)
+    _add_metadata(routes, catalogue)
+    _add_other_methods(routes, catalogue)
+    return routes
 
+
+def _add_statuses(routes: Blueprint, catalogue: Catalogue) -> None:
     @routes.get("/v1/models")
     @described(told.NAMES)
     def names() -> Response:
@@ -60,6 +66,8 @@ def model_status_routes(catalogue: Catalogue) -> Blueprint:
         loaded = catalogue.loaded(model)
         return answer({"model_version_status": [_status(labelled(loaded, label), loaded)]})
 
+
+def _add_metadata(routes: Blueprint, catalogue: Catalogue) -> None:
     @routes.get(f"{_MODEL}/metadata")
     @routes.get(f"{_VERSION}/metadata")
     @described(told.METADATA)
@@ -71,6 +79,10 @@ def model_status_routes(catalogue: Catalogue) -> Blueprint:
     def label_metadata(model: str, label: str) -> Response:
         return answer(metadata_of(labelled(catalogue.loaded(model), label)))
 
+
+def _add_other_methods(routes: Blueprint, catalogue: Catalogue) -> None:
+    """What a model may be asked for that no model here has."""
+
     @routes.post(f"{_MODEL}:{_OTHERS}")
     @routes.post(f"{_VERSION}:{_OTHERS}")
     @routes.post(f"{_LABEL}:{_OTHERS}")
@@ -78,8 +90,6 @@ def model_status_routes(catalogue: Catalogue) -> Blueprint:
     def other_methods(model: str, verb: str, **_which: str | int) -> NoReturn:
         catalogue.loaded(model)
         raise UnknownVersion(f"model {model!r} has no signature for {verb}: ask it to predict")
-
-    return routes
 
 
 def metadata_of(release: Release) -> dict[str, object]:
