@@ -12,9 +12,10 @@ from waitress.buffers import OverflowableBuffer
 from waitress.channel import ClientDisconnected, HTTPChannel
 
 from daemon.errors import HandOver
+from daemon.http.calling import AppAnswer
 from daemon.http.ports import Acceptor
 from daemon.http.request import Request
-from daemon.http.tasks import Answer, AppAnswer, Refusal
+from daemon.http.tasks import Answer, Refusal
 
 _NO_MARKS: Mapping[str, object] = MappingProxyType({})
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -1,10 +1,10 @@
-"""How a request becomes an answer, the application's or a JSON error. For the thread that serves the request.
+"""How an answer goes to its client, whoever makes it, and the HTTP layer's own. For the thread that serves the request.
 
 An answer has two halves, so that several requests can be answered together: each is begun before one is finished.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -12,8 +12,8 @@ from waitress.channel import ClientDisconnected
 from waitress.task import Task
 from waitress.utilities import build_http_date
 
-from daemon.errors import ARRIVED, HandOver
-from daemon.http.environ import SERVER, environ_of
+from daemon.errors import HandOver
+from daemon.http.environ import SERVER
 from daemon.http.ports import Outlet
 from daemon.http.request import Request
 from daemon.http.values import INTERNAL_ERROR, HttpError
@@ -130,71 +130,6 @@ class Answer(Task):
             super().finish()
         elif not self.wrote_header:
             self.write(b"")  # and no last chunk, whatever the header promises a GET
-
-
-class AppAnswer(Answer):
-    """An answer by the application, which is called in the first half; what it gives is gone through in the second.
-
-    ``marks`` are added to what it is called with.
-    """
-
-    _pieces: Iterable[bytes] | None = None
-
-    def __init__(self, channel: Any, request: Any, marks: Mapping[str, object]) -> None:
-        super().__init__(channel, request)
-        self._marks = marks
-
-    def begin(self) -> None:
-        super().begin()
-        self._guarded(self._call)
-
-    def give(self) -> None:
-        if self._pieces is not None:  # else it failed, and its client knows
-            super().give()
-
-    def _call(self) -> None:
-        environ = environ_of(self.request, self.channel.addr, self.channel.server.effective_port)
-        environ.update(self._marks)
-        environ[ARRIVED] = self.request.arrived
-        self._pieces = self.channel.server.application(environ, self._start_response)
-
-    def _start_response(
-        self, status: str, headers: Sequence[tuple[str, str]], failure: Any = None
-    ) -> Callable[[bytes], None]:
-        """``start_response`` of PEP 3333: once, or once more with ``failure`` as long as nothing was sent."""
-        if self.wrote_header and failure:
-            raise failure[1]
-        if self.complete and not failure:
-            raise AssertionError("start_response was called twice")
-        self.complete = True
-        self.status = status
-        self.content_length = None
-        self.response_headers = []
-        for name, value in headers:
-            if name == "Content-Length" or name.lower() == "content-length":
-                self.content_length = int(value)
-            else:
-                self.response_headers.append((name, value))
-        return self.write
-
-    def execute(self) -> None:
-        assert self._pieces is not None
-        try:
-            for piece in self._pieces:
-                if self.content_length is None and isinstance(self._pieces, list | tuple) and len(self._pieces) == 1:
-                    self.content_length = len(piece)
-                if piece:
-                    self.write(piece)
-            self._expect_all_written()
-        finally:
-            if hasattr(self._pieces, "close"):
-                self._pieces.close()
-
-    def _expect_all_written(self) -> None:
-        length, written = self.content_length, self.content_bytes_written
-        if length is not None and length != written and self.request.command != "HEAD" and self.has_body:
-            self.set_close_on_finish()  # so that the client does not wait for the rest
-            LOG.warning("the application announced %d bytes and gave %d", length, written)
 
 
 class Refusal(Answer):
