@@ -3,7 +3,9 @@
 Models leave all their dimensions open here, so that clients choose them.
 """
 
+import gzip
 import io
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,3 +139,81 @@ DIMS = st.one_of(st.sampled_from([0, 1, 2, 3, 300, 2**16, 2**24, 2**31, 2**40, 2
 def test_any_shape_of_nothing_is_an_answer_or_a_refusal(rig: WebRig, model: str, shape: list[int]) -> None:
     for answer in asked_with_nothing(rig, model, shape).values():
         expect_bounded(answer)
+
+
+# Whatever is sent.
+
+NUMBER = st.one_of(st.integers(-3, 300), st.floats(), st.sampled_from([2**63, 2**64, -(2**63), 1e308]))
+VALUE = st.recursive(
+    st.one_of(NUMBER, st.booleans(), st.none(), st.text(max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(st.sampled_from(["x", "b64", "data", "columns", "index", "y", ""]), inner, max_size=3),
+    ),
+    max_leaves=12,
+)
+NESTED = st.one_of(
+    VALUE,
+    st.lists(st.lists(NUMBER, max_size=3), max_size=4),
+    st.integers(0, 1200).map(lambda depth: [] if not depth else _nested(depth)),
+    st.integers(0, 900).map(lambda rows: [[]] * rows),
+)
+KEYS = ["inputs", "instances", "dataframe_split", "dataframe_records", "outputs", "parameters", "id"]
+JSON_BODY = st.one_of(st.dictionaries(st.sampled_from(KEYS), NESTED, max_size=2), NESTED).map(
+    lambda value: _dumped(value)
+)
+CSV_BODY = st.one_of(
+    st.text(st.sampled_from('1,"\n\r .-eNa'), max_size=60).map(str.encode),
+    st.integers(1, 1500).map(lambda width: b"1," * width + b"1\n"),
+)
+SHAPES = st.one_of(st.lists(DIMS, max_size=4), st.integers(0, 70).map(lambda rank: [1] * rank))
+NPY_BODY = st.builds(
+    lambda shape, dtype, data: npy_of(shape, dtype) + data,
+    SHAPES,
+    st.sampled_from(["<f4", ">f8", "|b1", "<U1", "<U999999999", "|S999999999", "<i8", "<f2", "<c8", "|V8", "<M8"]),
+    st.binary(max_size=16),
+)
+FORMS = st.one_of(
+    st.tuples(st.just("application/json"), JSON_BODY),
+    st.tuples(st.just(CSV), CSV_BODY),
+    st.tuples(st.just("text/csv; header=absent"), CSV_BODY),
+    st.tuples(st.just(NPY), NPY_BODY),
+    st.tuples(st.just(NPZ), NPY_BODY.map(lambda body: npz_of(x=body))),
+    st.tuples(st.just("application/octet-stream"), st.one_of(st.binary(max_size=64), NPY_BODY)),
+)
+ACCEPTS = st.sampled_from(["*/*", NPY, NPZ, CSV, "text/csv; header=present", "application/json;q=0, x/y"])
+PATHS = st.sampled_from(
+    [
+        "/models/{}/predict",
+        "/models/{}/invocations",
+        "/models/{}/invoke",
+        "/v1/models/{}:predict",
+        "/v2/models/{}/infer",
+    ]
+)
+
+
+def _nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def _dumped(value: object) -> bytes:
+    try:
+        return json.dumps(value).encode()
+    except RecursionError:
+        return b"[" * 2000
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(PATHS, st.sampled_from([*MODELS]), FORMS, ACCEPTS, st.booleans())
+def test_whatever_is_sent_in_any_language_is_an_answer_or_a_refusal(
+    rig: WebRig, path: str, model: str, form: tuple[str, bytes], accept: str, is_packed: bool
+) -> None:
+    kind, body = form
+    headers = {"Content-Type": kind, "Accept": accept, "Accept-Encoding": "gzip"}
+    if is_packed:
+        body, headers["Content-Encoding"] = gzip.compress(body), "gzip"
+    expect_bounded(rig.post(path.format(model), body, headers=headers))

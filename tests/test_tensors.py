@@ -338,7 +338,7 @@ def test_float32_values_of_maps_are_printed_in_their_own_shortest_form(dtype: st
 
 
 @pytest.mark.parametrize("wanted", [None, ("n", "m"), ("n", None), ("n", 0)])
-def test_empty_tensor_is_bounded_in_the_dimensions_that_the_model_leaves_open(wanted: tuple[Dim, ...] | None) -> None:
+def test_empty_tensor_is_bounded_in_its_other_dimensions(wanted: tuple[Dim, ...] | None) -> None:
     check_shape((MOST_BESIDE_NOTHING, 0), spec(shape=wanted))
     with pytest.raises(
         InvalidInput, match=r"at most 65536 in the other dimensions of an empty tensor, got shape \[65537"
@@ -348,5 +348,10 @@ def test_empty_tensor_is_bounded_in_the_dimensions_that_the_model_leaves_open(wa
 
 def test_dimensions_of_the_model_are_no_bound_for_an_empty_batch() -> None:
     check_shape((0, 3, 1024, 1024), spec(shape=("n", 3, 1024, 1024)))
+    check_shape((1, 3, 1024, 0), spec(shape=("n", 3, "height", "width")))
+    with pytest.raises(InvalidInput, match="at most 3145728 in the other dimensions"):
+        check_shape((2, 3, 1024, 1024, 0), spec(shape=("n", 3, 1024, 1024, "m")))
+    with pytest.raises(InvalidInput, match="at most 65536 in the other dimensions"):
+        check_shape((66, 0, 1000), spec(shape=("n", "m", 1000)))
     with pytest.raises(InvalidInput, match="at most 65536"):
         check_shape((0, 1024, 65), spec(shape=("n", "m", "k")))

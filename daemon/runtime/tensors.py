@@ -21,8 +21,8 @@ TAKEN: dict[Kind, frozenset[type]] = {
     "string": frozenset({str}),
 }
 MOST_BESIDE_NOTHING = 1 << 16
-"""What the open dimensions of an empty tensor may come to beside the 0: a model makes outputs of them, and no byte of
-the body pays for them."""
+"""What the other dimensions of an empty tensor may come to, or else to what the model's fixed ones do: a model makes
+outputs of them, and no byte of the body pays for them."""
 _FLOAT32_MAP = ",tensor(float))"
 """How ONNX Runtime writes the type of a map to float32."""
 _EXPECTED: dict[Kind, str] = {
@@ -90,12 +90,12 @@ def _fits(shape: Sequence[int], wanted: Sequence[Dim]) -> bool:
 
 
 def _check_empty(shape: Sequence[int], spec: TensorSpec) -> None:
-    """Raise InvalidInput where an empty tensor is large in dimensions that the model leaves open."""
-    wanted = spec.shape or (None,) * len(shape)
-    beside = (dim for dim, fixed in zip(shape, wanted, strict=True) if dim and not isinstance(fixed, int))
-    if math.prod(beside) > MOST_BESIDE_NOTHING:
+    """Raise InvalidInput where an empty tensor is larger in its other dimensions than it need be."""
+    fixed = math.prod(dim for dim in spec.shape or () if isinstance(dim, int) and dim)
+    most = max(MOST_BESIDE_NOTHING, fixed)
+    if math.prod(filter(None, shape)) > most:
         raise InvalidInput(
-            f"input {spec.name!r}: expected at most {MOST_BESIDE_NOTHING} in the other dimensions of an empty tensor, "
+            f"input {spec.name!r}: expected at most {most} in the other dimensions of an empty tensor, "
             f"got shape {written(shape)}"
         )
 
