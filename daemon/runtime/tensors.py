@@ -218,10 +218,15 @@ def _encode_array(array: Array) -> object:
     if array.ndim == 0:
         return encode_one(array[()])
     if array.dtype.kind in "OSU":
-        return encode_one(array.tolist())
+        return array.tolist() if _holds_str_alone(array) else encode_one(array.tolist())
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+
+def _holds_str_alone(array: Array) -> bool:
+    """Whether JSON takes each element as it is; to look at a million of them one by one takes a second."""
+    return set(map(type, array.ravel().tolist())) <= {str}
 
 
 def _encode_scalar(scalar: np.generic) -> object:

@@ -119,9 +119,11 @@ class _Part:
 
     def lines(self) -> Iterator[bytes]:
         """Each row as a line without its end."""
-        if self._cells.dtype.kind in "OSU":
-            return (line.encode() for line in _written(map(_text, row) for row in self._cells.tolist()))
-        return (line for block in _blocks(self._cells) for line in block.split(b"\n"))
+        if self._cells.dtype.kind not in "OSU":
+            return (line for block in _blocks(self._cells) for line in block.split(b"\n"))
+        step = max(1, BLOCK_CELLS // max(1, self.width))
+        blocks = (self._cells[at : at + step].tolist() for at in range(0, self.rows, step))
+        return (line.encode() for block in blocks for line in _written(_texts(block)))
 
 
 def _rows(body: bytes) -> Iterator[list[str]]:
@@ -169,6 +171,13 @@ def _written(rows: Iterable[Iterable[str]]) -> list[str]:
     end = "\r\n"  # either of which is quoted in a cell then
     csv.writer(SimpleNamespace(write=lines.append), lineterminator=end).writerows(rows)
     return [line[: -len(end)] for line in lines]
+
+
+def _texts(rows: list[list[object]]) -> Iterable[Iterable[str]]:
+    """Strings as they are, and bytes as UTF-8."""
+    if set(map(type, chain.from_iterable(rows))) <= {str}:
+        return cast(list[list[str]], rows)
+    return (map(_text, row) for row in rows)
 
 
 def _text(cell: object) -> str:
