@@ -28,32 +28,24 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from daemon import __version__
-from daemon.api import RequestLimits, build_app, code_of
 from daemon.config import Settings
 from daemon.errors import ConfigError, StartupError
 from daemon.front import build_front, check_front, listen
 from daemon.history import Journal
 from daemon.holder import ModelHolder
+from daemon.http.values import OnRefusal
 from daemon.intake.ahead import Known, nothing
-from daemon.intake.named import NamedFiles
 from daemon.intake.statelock import StateLock
 from daemon.lifecycle import Daemon
 from daemon.log import log_event
-from daemon.lookout import allowed_dirs, build_watcher
+from daemon.lookout import build_watcher
+from daemon.reception import Outlook, Reception, build_reception
 from daemon.release import Event
-from daemon.runtime import check_providers, runtime_versions
+from daemon.runtime import check_providers
 from daemon.spine import build_spine, engine_options
 from daemon.watcher import Watcher
-from daemon.web.access import Tokens
-from daemon.web.catalogue import Catalogue
-from daemon.web.metrics import Happenings, MetricsPage, Sources, Watch, note_refusal
-from daemon.web.predicting import Predictor
-from daemon.web.readiness import Readiness
-
-MIB = 1 << 20
-WAITING_CLIENTS = 8
-"""Long polls at once; the other slow threads are left to deploys."""
+from daemon.watching.scanner import Scanner
+from daemon.web.metrics import Happenings, Watch, note_refusal
 
 
 def check(settings: Settings) -> None:
@@ -91,70 +83,25 @@ def _assemble(settings: Settings, undo: ExitStack, known: Known) -> Daemon:
     holder = ModelHolder()
     undo.callback(holder.close)
     spine = build_spine(settings, holder, journal, undo, known=known)
-    deployer = spine.deployer
-    watcher, scanner = build_watcher(settings, journal, deployer, happenings)
-    readiness = Readiness(holder, journal, watcher.fault, default_model=settings.default_model)
-    catalogue = Catalogue(
-        holder,
-        journal,
-        default_model=settings.default_model,
-        on_its_way=(deployer.candidate_of, scanner.waiting_for),
-        on_probation=spine.probation.of,
-    )
-    tokens = Tokens(settings.auth.admin_token, settings.auth.predict_token)
-    limits = _api_limits(settings)
-    predictor = Predictor(
-        holder,
-        probation=spine.probation,
-        ring=spine.ring,
-        knows=catalogue.knows,
-        default_model=settings.default_model,
-        timeout_seconds=settings.runtime.timeout_seconds,
-        max_body_bytes=limits.max_body_bytes,
-        max_batch=settings.most_batched,
-    )
-    app = build_app(
-        predictor=predictor,
-        deployer=deployer,
-        journal=journal,
-        catalogue=catalogue,
-        files=_named_files(settings),
-        faults=readiness.faults,
-        tokens=tokens,
-        limits=limits,
-        default_model=settings.default_model,
-        most_batched=settings.most_batched,
-        log_file=settings.log.file,
-        welcome=settings.server.welcome,
-        metrics=MetricsPage(
-            Sources(
-                counting=predictor.counting,
-                holder=holder,
-                happenings=happenings,
-                load=lambda: server.load(),
-                faults=readiness.faults,
-                watch=partial(_watch, watcher),
-                code_of=code_of,
-                build=_build(settings),
-            )
-        ),
-    )
+    watcher, scanner = build_watcher(settings, journal, spine.deployer, happenings)
+    outlook = _outlook(watcher, scanner, happenings)
+    reception = build_reception(settings, holder, journal, spine, outlook, load=lambda: server.load())
     server = build_front(
         settings,
-        app,
+        reception.app,
         sockets,
-        predictor=predictor,
-        tokens=tokens,
-        limits=limits,
-        on_refusal=lambda method, path, error: note_refusal(predictor.counting, happenings, method, path, error.code),
+        predictor=reception.predictor,
+        tokens=reception.tokens,
+        limits=reception.limits,
+        on_refusal=_noting(reception, happenings),
     )
     undo.callback(server.close)
     return Daemon(
         server=server,
-        deployer=deployer,
+        deployer=spine.deployer,
         watcher=watcher,
         journal=journal,
-        readiness=readiness,
+        readiness=reception.readiness,
         warm_up=spine.warm_up,
         undo=undo.pop_all(),
     )
@@ -173,30 +120,17 @@ def _tell(happenings: Happenings, event: Event) -> None:
     log_event(event)
 
 
+def _noting(reception: Reception, happenings: Happenings) -> OnRefusal:
+    counting = reception.predictor.counting
+    return lambda method, path, error: note_refusal(counting, happenings, method, path, error.code)
+
+
+def _outlook(watcher: Watcher, scanner: Scanner, happenings: Happenings) -> Outlook:
+    return Outlook(
+        waiting_for=scanner.waiting_for, fault=watcher.fault, watch=partial(_watch, watcher), happenings=happenings
+    )
+
+
 def _watch(watcher: Watcher) -> Watch:
     looked = time.time() - watcher.since_scan_seconds()
     return Watch(alive=watcher.fault() is None, armed=watcher.is_armed, looked=looked)
-
-
-def _build(settings: Settings) -> dict[str, str]:
-    """What runs, for metrics."""
-    onnxruntime = runtime_versions().library.rpartition(" ")[2]
-    return {"version": __version__, "onnxruntime_version": onnxruntime, "front": settings.server.front}
-
-
-def _named_files(settings: Settings) -> NamedFiles:
-    return NamedFiles(
-        folder=settings.folder,
-        allowed=(settings.place(settings.watch.drop_dir), *allowed_dirs(settings)),
-        settle_ms=settings.watch.settle_ms,
-        patience_seconds=settings.watch.incomplete_seconds,
-        needs_sidecar=settings.gate.integrity.required,
-    )
-
-
-def _api_limits(settings: Settings) -> RequestLimits:
-    return RequestLimits(
-        max_body_bytes=int(settings.server.max_body_mb * MIB),
-        max_upload_bytes=int(settings.server.max_upload_mb * MIB),
-        waiting_clients=WAITING_CLIENTS,
-    )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon import assembly, front, lookout, spine
+from daemon import assembly, front, lookout, reception, spine
 from daemon.assembly import assemble, check
 from daemon.config import Settings, load
 from daemon.errors import ConfigError, StartupError
@@ -177,8 +177,8 @@ def test_obstacle_is_told_in_one_line_and_nothing_is_left_behind(
 
 @pytest.mark.parametrize(
     "part",
-    ["Journal", "ModelHolder", "spine.Store", "spine.Trial", "lookout.Scanner", "Readiness", "build_app",
-     "front.Server"],
+    ["Journal", "ModelHolder", "spine.Store", "spine.Trial", "lookout.Scanner", "reception.Readiness",
+     "reception.build_app", "front.Server"],
 )  # fmt: skip
 def test_part_that_cannot_be_made_takes_all_the_others_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
@@ -189,7 +189,8 @@ def test_part_that_cannot_be_made_takes_all_the_others_down(
     settings = settings_in(tmp_path, f"server: {{listen: ['127.0.0.1:0', 'unix:{tmp_path}/http.sock']}}")
     with monkeypatch.context() as patch:
         *room, name = part.split(".")
-        patch.setattr({"spine": spine, "lookout": lookout, "front": front}[room[0]] if room else assembly, name, fail)
+        rooms = {"spine": spine, "lookout": lookout, "reception": reception, "front": front}
+        patch.setattr(rooms[room[0]] if room else assembly, name, fail)
         with pytest.raises(RuntimeError):
             assemble(settings)
     assert not (tmp_path / "http.sock").exists()
