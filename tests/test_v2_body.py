@@ -11,13 +11,13 @@ import pytest
 
 from daemon.errors import TooLarge
 from daemon.web.asking import Asked
-from daemon.web.open_inference.body import ALIGNED_BYTES, HEADER, LARGE_BYTES, body_of
+from daemon.web.open_inference.body import ALIGNED_BYTES, HEADER, LEAST_ALIGNED_BYTES, body_of
 from tests import onnx_models
 from tests.fakes import asked
 from tests.v2_wire import outputs_of, request
 from tests.web_rig import WebRig
 
-BODY = bytes(range(256)) * (2 * LARGE_BYTES // 256)
+BODY = bytes(range(256)) * (2 * LEAST_ALIGNED_BYTES // 256)
 
 
 def with_header(body: bytes, header: str, **more: Any) -> Asked:

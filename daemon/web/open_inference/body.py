@@ -12,7 +12,7 @@ from daemon.web.asking import Asked
 
 HEADER = "HTTP_INFERENCE_HEADER_CONTENT_LENGTH"
 """As WSGI has its name."""
-LARGE_BYTES = 64 << 10
+LEAST_ALIGNED_BYTES = 64 << 10
 """Of less, a copy costs less than to see to it."""
 ALIGNED_BYTES = 64
 """To what the processor's widest loads want; more than any element needs."""
@@ -24,7 +24,7 @@ def body_of(asked: Asked, limit_bytes: int) -> bytes:
     if not place or "HTTP_CONTENT_ENCODING" in asked.fields:
         return asked.body(limit_bytes)
     length = asked.length(limit_bytes)
-    if length is None or length < LARGE_BYTES:
+    if length is None or length < LEAST_ALIGNED_BYTES:
         return asked.body(limit_bytes)
     room = np.empty(length + ALIGNED_BYTES, np.uint8)
     begin = -(room.ctypes.data + place) % ALIGNED_BYTES
