@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from onnx import helper
 from werkzeug.test import TestResponse
 
-from daemon.runtime.tensors import MOST_BESIDE_NOTHING
+from daemon.runtime.shapes import MOST_BESIDE_NOTHING
 from daemon.web.open_inference.statistics import totals_of
 from tests import onnx_models
 from tests.onnx_models import constant, save, value

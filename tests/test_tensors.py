@@ -13,7 +13,8 @@ from daemon.errors import InvalidInput
 from daemon.release import Dim, Signature, TensorSpec
 from daemon.runtime import bfloat16
 from daemon.runtime.dtypes import DTYPES, Array
-from daemon.runtime.tensors import MOST_BESIDE_NOTHING, check_shape, decode, decode_one, encode, encode_one
+from daemon.runtime.shapes import MOST_BESIDE_NOTHING, check_shape
+from daemon.runtime.tensors import decode, decode_one, encode, encode_one
 
 FLOATS = ["float16", "float32", "float64", "bfloat16"]
 INTS = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]

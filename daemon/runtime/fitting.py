@@ -14,7 +14,8 @@ from daemon.runtime.bfloat16 import LIMIT as _BFLOAT16_LIMIT
 from daemon.runtime.dtypes import DTYPES, Array, Dtype, Kind
 from daemon.runtime.feeds import strings
 from daemon.runtime.nesting import at
-from daemon.runtime.tensors import check_shape, named_inputs
+from daemon.runtime.shapes import check_shape
+from daemon.runtime.tensors import named_inputs
 
 _TAKEN: dict[Kind, str] = {"float": "fiu", "int": "iu", "bool": "biu", "string": "OSU"}
 """The kinds of numpy dtypes from which each kind of input is made."""

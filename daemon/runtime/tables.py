@@ -16,7 +16,8 @@ from daemon.errors import InvalidInput
 from daemon.release import Signature, TensorSpec
 from daemon.runtime.columns import Cells, ReadCells, from_values, is_value
 from daemon.runtime.dtypes import DTYPES, Array
-from daemon.runtime.tensors import check_shape, decode_one, written
+from daemon.runtime.shapes import check_shape, written
+from daemon.runtime.tensors import decode_one
 
 MOST_NAMES = 20
 """Of a model's columns in one sentence."""

@@ -1,16 +1,16 @@
 """JSON values to the arrays that a model takes, and its outputs back to what JSON can carry; any thread, no state."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from daemon.errors import InvalidInput
-from daemon.release import Dim, Signature, TensorSpec
+from daemon.release import Signature, TensorSpec
 from daemon.runtime.bfloat16 import LIMIT as _BFLOAT16_LIMIT
 from daemon.runtime.dtypes import DTYPES, Array, Dtype, Kind
 from daemon.runtime.nesting import Nest, Uneven, at, called, flatten
+from daemon.runtime.shapes import check_shape
 
 Value = TypeVar("Value")
 
@@ -20,9 +20,6 @@ TAKEN: dict[Kind, frozenset[type]] = {
     "bool": frozenset({bool, int}),
     "string": frozenset({str}),
 }
-MOST_BESIDE_NOTHING = 1 << 16
-"""What the other dimensions of an empty tensor may come to, or else to what the model's fixed ones do: a model makes
-outputs of them, and no byte of the body pays for them."""
 _FLOAT32_MAP = ",tensor(float))"
 """How ONNX Runtime writes the type of a map to float32."""
 _EXPECTED: dict[Kind, str] = {
@@ -71,38 +68,6 @@ def decode_one(value: object, spec: TensorSpec) -> Array:
     shape = _inner(nest.shape, spec)
     check_shape(shape, spec)
     return flat_array(nest, dtype, spec).reshape(shape)
-
-
-def check_shape(shape: Sequence[int], spec: TensorSpec) -> None:
-    """Raise InvalidInput unless ``shape`` has the rank and fixed dimensions of ``spec``, and is bounded if empty."""
-    if spec.shape is not None and not _fits(shape, spec.shape):
-        raise InvalidInput(
-            f"input {spec.name!r}: expected {spec.dtype} {written(spec.shape)}, got shape {written(shape)}"
-        )
-    if 0 in shape:
-        _check_empty(shape, spec)
-
-
-def _fits(shape: Sequence[int], wanted: Sequence[Dim]) -> bool:
-    return len(shape) == len(wanted) and all(
-        not isinstance(dim, int) or dim == got for dim, got in zip(wanted, shape, strict=True)
-    )
-
-
-def _check_empty(shape: Sequence[int], spec: TensorSpec) -> None:
-    """Raise InvalidInput where an empty tensor is larger in its other dimensions than it need be."""
-    fixed = math.prod(dim for dim in spec.shape or () if isinstance(dim, int) and dim)
-    most = max(MOST_BESIDE_NOTHING, fixed)
-    if math.prod(filter(None, shape)) > most:
-        raise InvalidInput(
-            f"input {spec.name!r}: expected at most {most} in the other dimensions of an empty tensor, "
-            f"got shape {written(shape)}"
-        )
-
-
-def written(shape: Sequence[Dim]) -> str:
-    """A shape as messages have it: ``[batch, 10, ?]``."""
-    return "[" + ", ".join("?" if dim is None else str(dim) for dim in shape) + "]"
 
 
 def encode(outputs: Sequence[object], signature: Signature) -> list[object]:

@@ -9,7 +9,7 @@ import math
 from daemon.errors import InvalidInput
 from daemon.release import Signature, TensorSpec
 from daemon.runtime import Array
-from daemon.runtime.tensors import check_shape
+from daemon.runtime.shapes import check_shape
 from daemon.web.binary.strings import text_of
 from daemon.web.binary.tensors import Blobs
 from daemon.web.binary.wire import WIRE

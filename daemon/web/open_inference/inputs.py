@@ -13,8 +13,8 @@ from daemon.errors import InvalidInput
 from daemon.release import Signature, TensorSpec
 from daemon.runtime import Array
 from daemon.runtime.nesting import MAX_RANK, Nest, called
+from daemon.runtime.shapes import check_shape
 from daemon.runtime.shaping import Shape, check_nesting, shaper_of
-from daemon.runtime.tensors import check_shape
 from daemon.web.binary.tensors import Blobs
 from daemon.web.open_inference.datatypes import DATATYPES
 from daemon.web.open_inference.parameters import NONE, Parameters, parameters_of, refuse_shared_memory, whole
