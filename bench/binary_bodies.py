@@ -18,6 +18,7 @@ from bench.figures import median
 from bench.models import Case
 from bench.page import Facts, Table, milliseconds, number
 from bench.processes import FREE, Running
+from daemon.web.open_inference.datatypes import DATATYPES
 
 PATH = "/v2/models/default/infer"
 HEADER = "Inference-Header-Content-Length"
@@ -70,7 +71,7 @@ def body_of(case: Case, input_name: str) -> tuple[bytes, Mapping[str, str]]:
     entry = {
         "name": input_name,
         "shape": case.inputs.shape,
-        "datatype": "FP32",
+        "datatype": DATATYPES[case.inputs.dtype.name],
         "parameters": {"binary_data_size": len(blob)},
     }
     head = orjson.dumps({"inputs": [entry], "parameters": {"binary_data_output": True}})

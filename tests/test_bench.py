@@ -114,6 +114,13 @@ def test_binary_body_is_what_its_header_says() -> None:
     assert body[length:] == case.inputs.tobytes()
 
 
+def test_binary_body_has_the_datatype_of_its_numbers() -> None:
+    case = Case("some", lambda path, _seed: path, np.ones((2, 3), np.int64))
+    body, headers = binary_bodies.body_of(case, "x")
+    entry = json.loads(body[: int(headers["Inference-Header-Content-Length"])])["inputs"][0]
+    assert entry["datatype"] == "INT64"
+
+
 def test_memory_is_read_in_bytes() -> None:
     found = memory_of(ROLLUP)
     assert (found.rss, found.pss, found.anonymous, found.file) == (1024000, 819200, 409600, 614400)
