@@ -12,7 +12,7 @@ from daemon.holder import ModelHolder
 from daemon.http.pool import Load
 from daemon.intake.named import NamedFiles
 from daemon.lookout import allowed_dirs
-from daemon.runtime import runtime_versions
+from daemon.runtime.sessions import VERSION
 from daemon.spine import Spine
 from daemon.web.access import Tokens
 from daemon.web.catalogue import Catalogue
@@ -123,8 +123,7 @@ def _predictor(settings: Settings, holder: ModelHolder, spine: Spine, catalogue:
 
 def _build(settings: Settings) -> dict[str, str]:
     """What runs, for metrics."""
-    onnxruntime = runtime_versions().library.rpartition(" ")[2]
-    return {"version": __version__, "onnxruntime_version": onnxruntime, "front": settings.server.front}
+    return {"version": __version__, "onnxruntime_version": VERSION, "front": settings.server.front}
 
 
 def _named_files(settings: Settings) -> NamedFiles:
