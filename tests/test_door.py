@@ -22,7 +22,7 @@ from daemon.runtime.gears import GearedEngine
 from daemon.web.access import Tokens
 from daemon.web.asking import LIVE, PREVIOUS, Target
 from daemon.web.dialects import route_of
-from daemon.web.dialects.plain import PLAIN
+from daemon.web.dialects.plain import LONGEST_KEPT, PLAIN
 from daemon.web.door import PredictDoor, is_quick
 from daemon.web.faces import QUICK_SECONDS, TIMED_ONCE_IN, Face
 from daemon.web.runs import AT_ONCE_BYTES
@@ -353,3 +353,15 @@ def test_version_that_cannot_be_asked_is_refused(
     with pytest.raises(error) as caught:
         predicted(rig, which, model)
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("spaces", [0, 1, LONGEST_KEPT])
+def test_headers_mean_the_same_however_long_they_are(rig: WebRig, spaces: int) -> None:
+    headers = {"Accept": f"application/x-npy{' ' * spaces}"}
+    for _ in range(2):
+        answers = both(rig, "/predict", method="POST", data=orjson.dumps({"inputs": TEN}), headers=headers)
+        assert expect_the_same(answers).content_type == "application/x-npy"
+    headers["Content-Type"] = f"image/png;{'x' * spaces}"
+    for _ in range(2):
+        answers = both(rig, "/predict", method="POST", data=orjson.dumps({"inputs": TEN}), headers=headers)
+        assert expect_the_same(answers).status_code == 415

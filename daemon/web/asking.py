@@ -36,6 +36,11 @@ class Prediction:
     headers: Sequence[tuple[str, str]]
 
 
+def media_type(content_type: str) -> str:
+    """A content type without its parameters, in lower case; empty where there is none."""
+    return content_type.partition(";")[0].strip().lower()
+
+
 @dataclass(slots=True)
 class Asked:
     """A request to run the release at ``target``; ``fields`` is the WSGI environment (PEP 3333).
@@ -52,8 +57,7 @@ class Asked:
     @property
     def media_type(self) -> str:
         """The content type without parameters, in lower case; empty where there is none."""
-        stated: str = self.fields.get("CONTENT_TYPE", "")
-        return stated.partition(";")[0].strip().lower()
+        return media_type(self.fields.get("CONTENT_TYPE", ""))
 
     def header(self, name: str) -> str:
         """The value of a header other than the content's type and length, named in WSGI's form: ``ACCEPT``."""

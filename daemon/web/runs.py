@@ -63,10 +63,10 @@ class Runs:
         seconds = min(face.batch_seconds, self._timeout_seconds)
         return Batch(serving.release.signature, partial(serving.engine.run, timeout_seconds=seconds), most=most)
 
-    def counted(self, release: Release, run: Callable[[], list[Output]]) -> list[Output]:
-        """The outputs; a run that fails is counted against ``release``."""
+    def counted(self, release: Release, run: Callable[..., list[Output]], *given: object) -> list[Output]:
+        """The outputs of ``run``, to which ``given`` is given; one that fails is counted against ``release``."""
         try:
-            return run()
+            return run(*given)
         except InferenceFailed as failure:
             self._probation.failed(release, str(failure))
             raise

@@ -4,6 +4,7 @@ Entered by request threads.
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from daemon.errors import InvalidInput, InvalidJson
 from daemon.release import Release, Signature
@@ -11,10 +12,13 @@ from daemon.runtime import Array, Output, decoder_of, encode, read_flat
 from daemon.web.answers import JSON, LARGE_BYTES, dumps, read_object, release_headers
 from daemon.web.array_files import NPY, NPZ
 from daemon.web.array_forms import FILE_SCHEMAS, FILES, chooser, file_reader
-from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell
+from daemon.web.asking import Asked, Dialect, Prediction, Read, Tell, media_type
 from daemon.web.content_types import refuse_other_forms
 from daemon.web.describing import RELEASE_HEADERS, media, schema
 from daemon.web.guesses import seeming_file
+
+LONGEST_KEPT = 500
+"""What longer headers mean is not kept: they are not usual, and memory is bounded so."""
 
 
 def _reader_of(release: Release) -> Read:
@@ -22,13 +26,20 @@ def _reader_of(release: Release) -> Read:
     read_file = file_reader(release.signature)
     choose = chooser(release, _teller_of(release))
 
+    @lru_cache(maxsize=64)
+    def form_of(content_type: str, accept: str) -> tuple[bool, Tell]:
+        """Whether the body is a file, and how the answer is told: most clients always send the same two headers."""
+        tell = choose(accept)
+        kind = media_type(content_type)
+        if kind not in FILES:
+            refuse_other_forms(kind, expected="application/json, application/x-npy or application/x-npz")
+        return kind in FILES, tell
+
     def read(asked: Asked, body: bytes) -> tuple[Mapping[str, Array], Tell]:
-        tell = choose(asked.header("ACCEPT"))
-        media_type = asked.media_type
-        if media_type in FILES:
-            return read_file(asked, body), tell
-        refuse_other_forms(media_type, expected="application/json, application/x-npy or application/x-npz")
-        return decode(body), tell
+        headers = asked.fields.get("CONTENT_TYPE", ""), asked.fields.get("HTTP_ACCEPT", "")
+        is_usual = len(headers[0]) + len(headers[1]) <= LONGEST_KEPT
+        is_file, tell = form_of(*headers) if is_usual else form_of.__wrapped__(*headers)
+        return (read_file(asked, body) if is_file else decode(body)), tell
 
     return read
 
