@@ -118,8 +118,18 @@ def test_gear_to_come_is_made_and_warmed_when_its_release_serves(holder: ModelHo
 
 
 def test_nothing_is_made_for_a_model_that_does_not_serve(holder: ModelHolder) -> None:
-    adoption = Adoption(holder, Path("store"), lambda _: FakeEngine(), recent=lambda _: (), timeout_seconds=5)
+    made: list[str] = []
+
+    def make() -> FakeEngine:
+        made.append("narrow")
+        return FakeEngine()
+
+    geared = GearedEngine([(2, FakeEngine())], CoreBudget(2), [(1, make)])
+    adoption = Adoption(holder, Path("store"), lambda _: geared, recent=lambda _: (), timeout_seconds=5)
+    adoption.publish(RELEASE, adoption.warm_engine(RELEASE, Stages()), Stages())
+    adoption.retire(RELEASE.model)
     adoption.complete(RELEASE)
+    assert made == []
 
 
 @pytest.mark.parametrize("error", [InvalidInput("no"), InferenceFailed("no"), RunTimeout("no")])
