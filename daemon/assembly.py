@@ -24,11 +24,14 @@ the trials' warm parent, and what it forks for each trial.
 """
 
 import time
+from collections.abc import Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from daemon.config import Settings
+from daemon.deployer import Deployer
 from daemon.errors import ConfigError, StartupError
 from daemon.front import build_front, check_front, listen
 from daemon.history import Journal
@@ -40,7 +43,7 @@ from daemon.lifecycle import Daemon
 from daemon.log import log_event
 from daemon.lookout import build_watcher
 from daemon.reception import Outlook, Reception, build_reception
-from daemon.release import Event
+from daemon.release import Event, Release
 from daemon.runtime import check_providers
 from daemon.spine import build_spine, engine_options
 from daemon.watcher import Watcher
@@ -65,7 +68,7 @@ def check(settings: Settings) -> None:
 def assemble(settings: Settings, *, known: Known = nothing) -> Daemon:
     """Every part, built once; raises ConfigError or StartupError, and then nothing is left behind.
 
-    ``known`` has hashed stored files already.
+    What served before is loaded meanwhile, beside the main thread. ``known`` has hashed stored files already.
     """
     with ExitStack() as undo:
         return _assemble(settings, undo, known)
@@ -83,6 +86,7 @@ def _assemble(settings: Settings, undo: ExitStack, known: Known) -> Daemon:
     holder = ModelHolder()
     undo.callback(holder.close)
     spine = build_spine(settings, holder, journal, undo, known=known)
+    restored = _restoring(spine.deployer, undo)
     watcher, scanner = build_watcher(settings, journal, spine.deployer, happenings)
     outlook = _outlook(watcher, scanner, happenings)
     reception = build_reception(settings, holder, journal, spine, outlook, load=lambda: server.load())
@@ -102,9 +106,17 @@ def _assemble(settings: Settings, undo: ExitStack, known: Known) -> Daemon:
         watcher=watcher,
         journal=journal,
         readiness=reception.readiness,
+        restored=restored,
         warm_up=spine.warm_up,
         undo=undo.pop_all(),
     )
+
+
+def _restoring(deployer: Deployer, undo: ExitStack) -> Sequence["Future[Release | None]"]:
+    """Has the deployer begin with what served before; ``undo`` stops it."""
+    undo.callback(deployer.stop)
+    deployer.start()
+    return deployer.restore()
 
 
 def _make_folder(folder: Path, setting: str) -> None:

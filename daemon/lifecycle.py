@@ -43,8 +43,9 @@ class HttpServer(Protocol):
 class Daemon:
     """Everything that was assembled, to be run once. It owns ``undo``, which closes every part in the right order.
 
-    The sockets listen already; until ``serve`` runs, clients that come early wait instead of being refused. ``warm_up``
-    is called when what served before serves again, for which it would only take a core away.
+    The sockets listen already; until ``serve`` runs, clients that come early wait instead of being refused. ``restored``
+    is what the deployer, which runs already, brings back of what served before. ``warm_up`` is called when that serves
+    again, for which it would only take a core away.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Daemon:
         watcher: Watcher,
         journal: Journal,
         readiness: Readiness,
+        restored: Sequence["Future[Release | None]"],
         warm_up: Callable[[], None],
         undo: ExitStack,
     ) -> None:
@@ -63,6 +65,7 @@ class Daemon:
         self._watcher = watcher
         self._journal = journal
         self._readiness = readiness
+        self._restored = restored
         self._warm_up = warm_up
         self._undo = undo
         self._start_up: threading.Thread | None = None
@@ -74,9 +77,7 @@ class Daemon:
 
     def serve(self, announce: Callable[[], None]) -> bool:
         """Serves until ``stop``; whether all that had begun was answered. ``announce`` is called once ready."""
-        self._deployer.start()
-        restored = self._deployer.restore()
-        self._start_up = threading.Thread(target=self._settle, args=(restored, announce), name="start-up", daemon=True)
+        self._start_up = threading.Thread(target=self._settle, args=(announce,), name="start-up", daemon=True)
         self._start_up.start()
         try:
             return self._server.run()
@@ -99,18 +100,19 @@ class Daemon:
         self._undo.close()
         return True
 
-    def _settle(self, restored: Sequence["Future[Release | None]"], announce: Callable[[], None]) -> None:
-        """What served before serves again, and only then is the drop directory looked at.
+    def _settle(self, announce: Callable[[], None]) -> None:
+        """What served before serves again, and only then is the drop directory looked at, though events come already.
 
         What was dropped meanwhile is given a moment, and more where nothing served before: ``ready`` is to be no empty
         word, and slow arrivals are not to hold it up.
         """
-        wait(restored)
+        self._watcher.start()
+        wait(self._restored)
         if self._readiness.is_stopping:
             return
         self._warm_up()
-        self._watcher.start()
-        self._watcher.wait_for_first_deploys(MOMENT_SECONDS if restored else FIRST_DEPLOYS_SECONDS)
+        self._watcher.look()
+        self._watcher.wait_for_first_deploys(MOMENT_SECONDS if self._restored else FIRST_DEPLOYS_SECONDS)
         if self._readiness.is_stopping:
             return
         self._readiness.settle()

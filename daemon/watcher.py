@@ -24,7 +24,7 @@ STALLED_SECONDS = 60.0
 
 
 class Watcher:
-    """The scanner's thread and the reader's, which it owns. ``start`` and ``stop`` are for the daemon's life.
+    """The scanner's thread and the reader's, which it owns. ``start``, ``look`` and ``stop`` are for the daemon's life.
 
     ``wake`` is what events, deploys and digests set.
     """
@@ -39,22 +39,29 @@ class Watcher:
         self._rescan_seconds = rescan_seconds
         self._lock = threading.Lock()  # start and stop may come from two threads
         self._stopping = threading.Event()
+        self._may_look = threading.Event()
         self._first_scan = threading.Event()
-        self._scanned_at = time.monotonic()  # written by the scanner's thread alone
+        self._scanned_at = time.monotonic()  # by ``look``, and from then on by the scanner's thread alone
         self._trouble = ""
         self._thread = threading.Thread(target=self._watch, name="scanner", daemon=True)
 
     def start(self) -> None:
-        """Begins to watch, unless ``stop`` came first."""
+        """Has the system tell of arrivals, unless ``stop`` came first; what lies there is left alone until ``look``."""
         with self._lock:
             if not self._stopping.is_set():
                 self._reader.start()
                 self._thread.start()
 
+    def look(self) -> None:
+        """Begins to scan."""
+        self._scanned_at = time.monotonic()
+        self._may_look.set()
+
     def stop(self) -> bool:
         """Ends the scanner's thread, watchdog's and the reader's; False when a scan or a disk will not end."""
         with self._lock:
             self._stopping.set()
+        self._may_look.set()
         self._wake.set()
         self._first_scan.set()  # nobody need wait for one that may never come
         if self._thread.is_alive():
@@ -76,7 +83,7 @@ class Watcher:
         if not self._thread.is_alive():
             return "the watcher is not running"
         silence = self.since_scan_seconds()
-        if silence > STALLED_SECONDS + self._rescan_seconds:
+        if self._may_look.is_set() and silence > STALLED_SECONDS + self._rescan_seconds:
             return f"the watcher has not finished a scan for {silence:.0f} seconds"
         return None
 
@@ -91,6 +98,8 @@ class Watcher:
 
     def _watch(self) -> None:
         try:
+            self._arm()
+            self._may_look.wait()
             while not self._stopping.is_set():
                 self._wake.clear()
                 delay = self._scan()
@@ -103,15 +112,25 @@ class Watcher:
         finally:
             self._arming.end()
 
+    def _arm(self) -> None:
+        """The ten milliseconds of the first scan that need not wait for the models; what goes wrong ends nothing."""
+        try:
+            self._arming.keep()
+        except Exception as error:
+            self._complain(error)
+
     def _scan(self) -> float:
         """One scan, which cannot end the thread: what goes wrong is logged once and tried again."""
         try:
             self._arming.keep()
             delay = self._scanner.scan()
         except Exception as error:
-            if repr(error) != self._trouble:
-                LOG.exception("the drop directory cannot be scanned; trying again")
-            self._trouble = repr(error)
+            self._complain(error)
             return self._rescan_seconds
         self._trouble = ""
         return delay
+
+    def _complain(self, error: Exception) -> None:
+        if repr(error) != self._trouble:
+            LOG.error("the drop directory cannot be scanned; trying again", exc_info=error)
+        self._trouble = repr(error)

@@ -16,10 +16,9 @@ from tests.fakes import WAIT_SECONDS, release_of
 class Parts:
     """Every part of a daemon, noting what it is told in ``told``; the test lets each step happen."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, served_before: bool = True) -> None:
         self.told: list[str] = []
         self.restored: Future[Release | None] = Future()
-        self.served_before = True
         self.deployed = threading.Event()
         self.waiting_for_deploys = threading.Event()
         self.drained = threading.Event()
@@ -37,6 +36,7 @@ class Parts:
             watcher=cast(Any, _Ending(self, "watcher")),
             journal=part,
             readiness=part,
+            restored=[self.restored] if served_before else [],
             warm_up=lambda: self.told.append("warm up"),
             undo=undo,
         )
@@ -93,8 +93,6 @@ class _Ending:
 
     def _told(self, asked: str, *arguments: object) -> Any:
         self._parts.told.append(" ".join([self._name, asked, *map(str, arguments)]))
-        if asked == "restore":
-            return [self._parts.restored] if self._parts.served_before else []
         if asked == "wait_for_first_deploys":
             self._parts.waiting_for_deploys.set()
             assert self._parts.deployed.wait(WAIT_SECONDS)
@@ -108,9 +106,7 @@ def parts() -> Iterator[Parts]:
 
 @pytest.fixture
 def first_start() -> Iterator[Parts]:
-    parts = Parts()
-    parts.served_before = False
-    yield from _lived(parts)
+    yield from _lived(Parts(served_before=False))
 
 
 def _lived(parts: Parts) -> Iterator[Parts]:
@@ -125,10 +121,10 @@ def _lived(parts: Parts) -> Iterator[Parts]:
 
 def test_drop_directory_is_looked_at_only_once_the_last_good_releases_serve(parts: Parts) -> None:
     assert not parts.waiting_for_deploys.wait(0.05)
-    assert parts.told == ["deployer start", "deployer restore"]
+    assert parts.told == ["watcher start"]
     parts.restored.set_result(release_of())
     assert parts.waiting_for_deploys.wait(WAIT_SECONDS)
-    assert parts.told[2:] == ["warm up", "watcher start", "watcher wait_for_first_deploys 1.0"]
+    assert parts.told[1:] == ["warm up", "watcher look", "watcher wait_for_first_deploys 1.0"]
 
 
 def test_ready_waits_longer_for_the_first_deploys_where_nothing_served_before(first_start: Parts) -> None:
@@ -157,19 +153,19 @@ def test_serve_says_whether_all_was_answered(parts: Parts, answered_all: bool) -
 def test_stop_is_not_ready_first_then_lets_waiters_go_and_drains(parts: Parts) -> None:
     before = len(parts.told)
     parts.daemon.stop()
-    assert [word for word in parts.told[before:] if not word.startswith("deployer")][:3] == [
+    assert [word for word in parts.told[before:] if not word.startswith("watcher")][:3] == [
         "not ready",
         "release waiters",
         "drain",
     ]
 
 
-def test_stop_during_the_restore_watches_nothing_and_announces_nothing(parts: Parts) -> None:
+def test_stop_during_the_restore_looks_at_nothing_and_announces_nothing(parts: Parts) -> None:
     parts.daemon.stop()
     parts.wait_until_served()
     parts.restored.set_result(None)
     assert parts.daemon.close()
-    assert "watcher start" not in parts.told
+    assert "watcher look" not in parts.told
     assert not parts.announced.is_set()
 
 

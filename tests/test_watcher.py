@@ -67,9 +67,19 @@ class FakeArming:
     def __init__(self) -> None:
         self.kept = 0
         self.ended = 0
+        self.failing: Exception | None = None
+        self._asked = threading.Condition()
 
     def keep(self) -> None:
-        self.kept += 1
+        with self._asked:
+            self.kept += 1
+            self._asked.notify_all()
+        if self.failing is not None:
+            raise self.failing
+
+    def wait_until_kept(self, number: int = 1) -> None:
+        with self._asked:
+            assert self._asked.wait_for(lambda: self.kept >= number, WAIT_SECONDS)
 
     def end(self) -> None:
         self.ended += 1
@@ -87,6 +97,10 @@ class Desk:
             cast(Any, self.scanner), cast(Any, self.arming), self.reader, wake=self.wake, rescan_seconds=rescan_seconds
         )
 
+    def start(self) -> None:
+        self.watcher.start()
+        self.watcher.look()
+
 
 @pytest.fixture
 def desk() -> Iterator[Desk]:
@@ -96,29 +110,64 @@ def desk() -> Iterator[Desk]:
 
 
 def test_first_scan_comes_with_the_start_and_the_next_with_an_event(desk: Desk) -> None:
-    desk.watcher.start()
+    desk.start()
     desk.scanner.wait_for_scans(1)
     desk.wake.set()
     desk.scanner.wait_for_scans(2)
     assert desk.arming.kept >= 2
 
 
+def test_events_are_asked_for_at_the_start_and_nothing_is_scanned_before_look(desk: Desk) -> None:
+    desk.watcher.start()
+    desk.arming.wait_until_kept()
+    desk.wake.set()
+    assert desk.scanner.scans == 0
+    assert desk.watcher.fault() is None
+    desk.watcher.look()
+    desk.scanner.wait_for_scans(1)
+
+
+def test_stop_before_look_scans_nothing_and_ends_the_alarm(desk: Desk) -> None:
+    desk.watcher.start()
+    assert desk.watcher.stop()
+    assert (desk.scanner.scans, desk.arming.ended) == (0, 1)
+
+
+def test_time_before_look_counts_for_no_fault(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.watcher._rescan_seconds = 0
+    monkeypatch.setattr(room, "STALLED_SECONDS", -1)
+    desk.watcher.start()
+    assert desk.watcher.fault() is None
+
+
+def test_events_that_cannot_be_asked_for_are_asked_for_again_and_complained_of_once(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.arming.failing = RuntimeError("no thread to be had")
+    desk.start()
+    desk.arming.wait_until_kept(2)
+    desk.arming.failing = None
+    desk.wake.set()
+    desk.scanner.wait_for_scans(1)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
 def test_rescan_needs_no_event() -> None:
     desk = Desk(rescan_seconds=0.01)
-    desk.watcher.start()
+    desk.start()
     desk.scanner.wait_for_scans(3)
     assert desk.watcher.stop()
 
 
 def test_scan_that_asks_for_another_gets_it_without_an_event(desk: Desk) -> None:
     desk.scanner.delay = 0.01
-    desk.watcher.start()
+    desk.start()
     desk.scanner.wait_for_scans(3)
 
 
 def test_event_during_a_scan_is_not_lost(desk: Desk) -> None:
     desk.scanner.act = lambda: desk.wake.set() if desk.scanner.scans == 1 else None
-    desk.watcher.start()
+    desk.start()
     desk.scanner.wait_for_scans(2)
 
 
@@ -127,7 +176,7 @@ def test_scan_that_fails_ends_nothing_and_is_logged_once(desk: Desk, caplog: pyt
         raise OSError(5, "input/output error")
 
     desk.scanner.act = fail
-    desk.watcher.start()
+    desk.start()
     for number in (1, 2, 3):
         desk.scanner.wait_for_scans(number)
         desk.wake.set()
@@ -140,7 +189,7 @@ def test_scan_that_fails_ends_nothing_and_is_logged_once(desk: Desk, caplog: pyt
 
 def test_watcher_that_does_not_run_is_at_fault(desk: Desk) -> None:
     assert desk.watcher.fault() == "the watcher is not running"
-    desk.watcher.start()
+    desk.start()
     desk.scanner.wait_for_scans(1)
     assert desk.watcher.fault() is None
     desk.watcher.stop()
@@ -152,7 +201,7 @@ def test_scan_that_hangs_is_at_fault(desk: Desk, monkeypatch: pytest.MonkeyPatch
     desk.scanner.act = lambda: let_go.wait(WAIT_SECONDS)
     desk.watcher._rescan_seconds = 0
     monkeypatch.setattr(room, "STALLED_SECONDS", -1)
-    desk.watcher.start()
+    desk.start()
     desk.scanner.wait_for_scans(1)
     fault = desk.watcher.fault()
     let_go.set()
@@ -161,7 +210,7 @@ def test_scan_that_hangs_is_at_fault(desk: Desk, monkeypatch: pytest.MonkeyPatch
 
 
 def test_stop_ends_the_thread_and_the_alarm(desk: Desk) -> None:
-    desk.watcher.start()
+    desk.start()
     desk.scanner.wait_for_scans(1)
     assert desk.watcher.stop()
     assert (desk.arming.ended, desk.scanner.finished) == (1, 1)
@@ -170,7 +219,7 @@ def test_stop_ends_the_thread_and_the_alarm(desk: Desk) -> None:
 def test_stop_gives_up_on_a_scan_that_will_not_end(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     let_go = threading.Event()
     desk.scanner.act = lambda: let_go.wait(WAIT_SECONDS)
-    desk.watcher.start()
+    desk.start()
     desk.scanner.wait_for_scans(1)
     with monkeypatch.context() as patch:
         patch.setattr(room, "STOP_SECONDS", 0.01)
@@ -180,7 +229,7 @@ def test_stop_gives_up_on_a_scan_that_will_not_end(desk: Desk, monkeypatch: pyte
 
 def test_start_after_stop_starts_nothing(desk: Desk) -> None:
     assert desk.watcher.stop()
-    desk.watcher.start()
+    desk.start()
     assert desk.watcher._thread.ident is None  # it never ran
     desk.watcher.wait_for_first_deploys(WAIT_SECONDS)  # returns at once
 
@@ -188,7 +237,7 @@ def test_start_after_stop_starts_nothing(desk: Desk) -> None:
 def test_first_deploys_are_waited_for(desk: Desk) -> None:
     future: Future[Outcome] = Future()
     desk.scanner.futures.append(future)
-    desk.watcher.start()
+    desk.start()
     threading.Timer(0.05, future.set_result, [Outcome(kind="live")]).start()
     desk.watcher.wait_for_first_deploys(WAIT_SECONDS)
     assert future.done()
@@ -196,14 +245,14 @@ def test_first_deploys_are_waited_for(desk: Desk) -> None:
 
 def test_first_deploys_are_not_waited_for_longer_than_asked(desk: Desk) -> None:
     desk.scanner.futures.append(Future())
-    desk.watcher.start()
+    desk.start()
     desk.watcher.wait_for_first_deploys(0.01)
     assert not desk.scanner.futures[0].done()
 
 
 def test_first_scan_counts_once_it_is_decided_what_is_an_arrival(desk: Desk) -> None:
     desk.scanner.undecided = True
-    desk.watcher.start()
+    desk.start()
     desk.scanner.wait_for_scans(1)
     desk.wake.set()
     desk.scanner.wait_for_scans(2)  # the first scan is behind it, and did not count
@@ -214,7 +263,7 @@ def test_first_scan_counts_once_it_is_decided_what_is_an_arrival(desk: Desk) -> 
 
 
 def test_stop_ends_the_reader_too(desk: Desk) -> None:
-    desk.watcher.start()
+    desk.start()
     assert "reader" in [thread.name for thread in threading.enumerate()]
     assert desk.watcher.stop()
     assert "reader" not in [thread.name for thread in threading.enumerate()]
@@ -264,6 +313,7 @@ def real(tmp_path: Path) -> Iterator[tuple[Path, Deploys, Journal]]:
     arming = Arming(alarm, drop, lambda event, reason: void(journal.append(Event(event=event, reason=reason))))
     watcher = Watcher(scanner, arming, reader, wake=wake, rescan_seconds=3600)
     watcher.start()
+    watcher.look()
     watcher.wait_for_first_deploys(WAIT_SECONDS)
     yield drop, deploys, journal
     watcher.stop()
