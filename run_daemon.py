@@ -7,7 +7,6 @@ the daemon cannot start, 128 plus the signal's number after a second signal.
 """
 
 import argparse
-import gc
 import os
 import signal
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from daemon import __version__
+from daemon import __version__, starting
 from daemon.errors import ConfigError, StartupError
 
 REFUSED = 2
@@ -56,9 +55,9 @@ def main() -> int:
         print(f"modeldrop {__version__}")
         return 0
     signals = Signals()
-    gc.disable()  # until the daemon is ready: of what a start makes, little is garbage
+    starting.lighten()
     try:
-        return _run(arguments, signals)
+        return starting.with_room(_run)(arguments, signals)
     except (ConfigError, StartupError) as error:
         print(f"modeldrop: {error}", file=sys.stderr)
         return REFUSED

@@ -23,6 +23,7 @@ Every one of them is joined by the ``stop`` or ``close`` of whoever started it. 
 the trials' warm parent, and what it forks for each trial.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -30,12 +31,14 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from daemon import __version__
 from daemon.config import Settings
 from daemon.deployer import Deployer
 from daemon.errors import ConfigError, StartupError
 from daemon.front import build_front, check_front, listen
 from daemon.history import Journal
 from daemon.holder import ModelHolder
+from daemon.http.sockets import url_of
 from daemon.http.values import OnRefusal
 from daemon.intake.ahead import Known, nothing
 from daemon.intake.statelock import StateLock
@@ -49,6 +52,8 @@ from daemon.spine import build_spine, engine_options
 from daemon.watcher import Watcher
 from daemon.watching.scanner import Scanner
 from daemon.web.metrics import Happenings, Watch, note_refusal
+
+LOG = logging.getLogger("modeldrop")
 
 
 def check(settings: Settings) -> None:
@@ -86,6 +91,7 @@ def _assemble(settings: Settings, undo: ExitStack, known: Known) -> Daemon:
     holder = ModelHolder()
     undo.callback(holder.close)
     spine = build_spine(settings, holder, journal, undo, known=known)
+    LOG.info("modeldrop %s starts at %s", __version__, " ".join(map(url_of, sockets)))
     restored = _restoring(spine.deployer, undo)
     watcher, scanner = build_watcher(settings, journal, spine.deployer, happenings)
     outlook = _outlook(watcher, scanner, happenings)

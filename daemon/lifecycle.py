@@ -43,9 +43,9 @@ class HttpServer(Protocol):
 class Daemon:
     """Everything that was assembled, to be run once. It owns ``undo``, which closes every part in the right order.
 
-    The sockets listen already; until ``serve`` runs, clients that come early wait instead of being refused. ``restored``
-    is what the deployer, which runs already, brings back of what served before. ``warm_up`` is called when that serves
-    again, for which it would only take a core away.
+    The sockets listen already; until ``serve`` runs, clients that come early wait instead of being refused. So does the
+    deployer run, which brings back what served before: ``restored``. ``warm_up`` is called when that serves again, for
+    which it would only take a core away.
     """
 
     def __init__(

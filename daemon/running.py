@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, suppress
 
-from daemon import __version__, log
+from daemon import log
 from daemon.assembly import assemble, check
 from daemon.config import Settings
 from daemon.intake.ahead import Known, nothing
@@ -52,7 +52,6 @@ def run(settings: Settings, on_signal: OnSignal, *, known: Known = nothing) -> i
 
 def _serve(daemon: Daemon, settings: Settings, on_signal: OnSignal) -> int:
     on_signal(daemon.stop)
-    LOG.info("modeldrop %s starts at %s", __version__, " ".join(daemon.addresses))
     answered_all = daemon.serve(lambda: _announce(daemon, settings))
     LOG.info("modeldrop stops; %s", "all that had begun was answered" if answered_all else "some requests were cut")
     code = OK if answered_all else CUT

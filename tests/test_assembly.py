@@ -9,10 +9,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from daemon import assembly, front, lookout, reception, spine
+from daemon.api import build_app
 from daemon.assembly import assemble, check
 from daemon.config import Settings, load
 from daemon.errors import ConfigError, StartupError
@@ -63,6 +65,14 @@ def get(port: int, path: str) -> tuple[int, bytes]:
         return answer.status, answer.read()
 
 
+def serve_once(settings: Settings) -> None:
+    """A daemon's life with a model dropped."""
+    daemon = assemble(settings)
+    shutil.copy(ROOT / "examples" / "models" / "deploy.onnx", settings.place(settings.watch.drop_dir) / "m.onnx")
+    daemon.serve(daemon.stop)
+    assert daemon.close()
+
+
 def test_daemon_is_assembled_served_drained_and_closed(tmp_path: Path) -> None:
     daemon = assemble(settings_in(tmp_path))
     shutil.copy(ROOT / "examples" / "models" / "deploy.onnx", tmp_path / "model_drop" / "m.onnx")
@@ -76,6 +86,23 @@ def test_daemon_is_assembled_served_drained_and_closed(tmp_path: Path) -> None:
     daemon.stop()
     thread.join(WAIT_SECONDS)
     assert served == [True]
+    assert daemon.close()
+
+
+def test_restoring_does_not_wait_for_what_answers_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_in(tmp_path)
+    serve_once(settings)
+    restored = threading.Event()
+    waited = list[bool]()
+
+    def build_later(**parts: Any) -> Any:
+        waited.append(restored.wait(WAIT_SECONDS))
+        return build_app(**parts)
+
+    monkeypatch.setattr(reception, "build_app", build_later)
+    monkeypatch.setattr(assembly, "log_event", lambda event: restored.set() if event.event == "restored" else None)
+    daemon = assemble(settings)
+    assert waited == [True]
     assert daemon.close()
 
 

@@ -41,6 +41,7 @@ FLOORS: dict[str, int] = {
     "daemon.log": 1,
     "daemon.errors": 0,
     "daemon.release": 0,
+    "daemon.starting": 0,
     "daemon": 0,
 }
 """The floor of every room; a folder's modules are in the folder's room."""
