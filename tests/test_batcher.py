@@ -77,6 +77,24 @@ def test_no_run_has_more_rows_than_it_may() -> None:
     assert model.rows == [3, 3]
 
 
+def test_no_run_has_more_elements_than_fit() -> None:
+    model = Model()
+    together = Batch(SIGNATURE, model.run, most=8, fits=lambda elements: elements <= 9)
+    shares = [together.add(member([1, 2])) for _ in range(7)]  # three elements each, with k
+    assert [share()[0].tolist() for share in shares] == [[3]] * 7  # type: ignore[union-attr]
+    assert model.rows == [3, 3, 1]
+
+
+def test_member_that_does_not_fit_even_by_itself_goes_alone() -> None:
+    model = Model()
+    together = Batch(SIGNATURE, model.run, most=8, fits=lambda elements: elements <= 3)
+    long, short = together.add(member([1, 2, 3])), together.add(member([1, 2]))
+    with pytest.raises(HandOver):
+        long()
+    assert plain(short()) == plain(Model().run(member([1, 2])))
+    assert model.rows == [1]
+
+
 @pytest.mark.parametrize(
     "failure", [InferenceFailed("no"), InvalidInput("index out of range"), RunTimeout("too long"), MemoryError()]
 )

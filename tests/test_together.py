@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import Client, EnvironBuilder
 
-from daemon.errors import TOGETHER, HandOver, InferenceFailed
+from daemon.errors import TOGETHER, HandOver, InferenceFailed, RunTimeout
 from daemon.web.access import Tokens
 from daemon.web.door import PredictDoor, PredictGrouping
 from tests import onnx_models
@@ -126,6 +126,47 @@ def test_one_run_answers_all(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> No
     answers = together(rig, [orjson.dumps({"inputs": [[number] * 10]}) for number in range(6)])
     assert [status for status, _, _ in answers] == [200] * 6
     assert rows == [6]
+
+
+class Slowed:
+    """What serves, whose runs take 0.06 seconds a row by a clock of its own; ``ran`` are the rows of each run."""
+
+    def __init__(self, rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ran: list[int] = []
+        self._now = 0.0
+        with rig.holder.lease("default") as serving:
+            self._run = serving.engine.run
+            monkeypatch.setattr(serving.engine, "run", self.run)
+        monkeypatch.setattr("daemon.web.runs.perf_counter", lambda: self._now)
+
+    def run(self, inputs: Any, *, timeout_seconds: float) -> Any:
+        rows = len(inputs["input"])
+        self.ran.append(rows)
+        self._now += min(0.06 * rows, timeout_seconds)
+        if 0.06 * rows > timeout_seconds:
+            raise RunTimeout("it is not over")
+        return self._run(inputs, timeout_seconds=1)
+
+
+EIGHT = [orjson.dumps({"inputs": [[number] * 10]}) for number in range(8)]
+
+
+def test_batch_has_as_many_rows_as_may_be_waited_for_by_what_runs_took(
+    rig: WebRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slowed = Slowed(rig, monkeypatch)
+    answers = together(rig, EIGHT[:1]) + together(rig, EIGHT)
+    assert [status for status, _, _ in answers] == [200] * 9
+    assert slowed.ran == [1, 3, 3, 2], "the trial's plan of eight would take 0.48 seconds"
+
+
+def test_batch_that_is_given_up_is_made_smaller_the_next_time(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    slowed = Slowed(rig, monkeypatch)
+    assert [status for status, _, _ in together(rig, EIGHT)] == [200] * 8
+    assert slowed.ran == [8, *[1] * 8], "each of them is run again alone, once"
+    slowed.ran.clear()
+    assert [status for status, _, _ in together(rig, EIGHT)] == [200] * 8
+    assert slowed.ran == [3, 3, 2]
 
 
 def test_one_run_answers_whatever_language_they_speak(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:

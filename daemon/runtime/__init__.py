@@ -12,6 +12,7 @@ from daemon.runtime.flat_json import read_flat
 from daemon.runtime.gears import Gearbox, complete, is_complete, waits_for_cores
 from daemon.runtime.headroom import Headroom, headroom
 from daemon.runtime.memory import trim
+from daemon.runtime.pace import Pace, elements
 from daemon.runtime.plans import batch_limit_seconds, batch_size
 from daemon.runtime.port import Engine, Output
 from daemon.runtime.sessions import EngineOptions, can_save, check_providers, saved_key
@@ -31,6 +32,7 @@ __all__ = [
     "Headroom",
     "OnnxEngine",
     "Output",
+    "Pace",
     "RuntimeVersions",
     "Share",
     "alike",
@@ -42,6 +44,7 @@ __all__ = [
     "complete",
     "decode",
     "decoder_of",
+    "elements",
     "encode",
     "first_run",
     "fit",

@@ -12,6 +12,7 @@ import numpy as np
 from daemon.errors import HandOver, ModeldropError, RunTimeout
 from daemon.release import Signature
 from daemon.runtime.dtypes import Array
+from daemon.runtime.pace import elements
 from daemon.runtime.port import Output
 
 Run = Callable[[Mapping[str, Array]], list[Output]]
@@ -49,22 +50,25 @@ class Batch:
     does, but HandOver where it took too long for others to wait.
     """
 
-    def __init__(self, signature: Signature, run: Run, *, most: int) -> None:
+    def __init__(
+        self, signature: Signature, run: Run, *, most: int, fits: Callable[[int], bool] = lambda _: True
+    ) -> None:
         self._names = frozenset(spec.name for spec in signature.inputs if not spec.optional)
         self._run = run
         self._most = most
+        self._fits = fits
         self._forming: dict[tuple[object, ...], _Joint] = {}
 
     def add(self, inputs: Mapping[str, Array]) -> Share:
         """Takes one member's inputs by name, as ``decode`` gives them."""
-        rows = self._rows(inputs)
-        if rows is None:
+        rows, size = self._rows(inputs), elements(inputs)
+        if rows is None or not self._fits(size):
             return Share(None)
         form = tuple((name, array.dtype.str, array.shape[1:]) for name, array in sorted(inputs.items()))
         joint = self._forming.get(form)
-        if joint is None or joint.rows + rows > self._most:
+        if joint is None or joint.rows + rows > self._most or not self._fits(joint.elements + size):
             joint = self._forming[form] = _Joint(self._run)
-        return joint.add(inputs, rows)
+        return joint.add(inputs, rows, size)
 
     def _rows(self, inputs: Mapping[str, Array]) -> int | None:
         """How many rows all the inputs have alike; None where they are not to be run with others."""
@@ -86,11 +90,13 @@ class _Joint:
         self._seconds = 0.0
         self._untold = 1
         self.rows = 0
+        self.elements = 0
 
-    def add(self, inputs: Mapping[str, Array], rows: int) -> Share:
+    def add(self, inputs: Mapping[str, Array], rows: int, size: int) -> Share:
         begin = self.rows
         self._members.append(inputs)
         self.rows += rows
+        self.elements += size
         return Share(self, begin, self.rows)
 
     def share(self, begin: int, end: int) -> list[Output]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from daemon.holder import Serving
 from daemon.release import Release, Signature
-from daemon.runtime import Array, batch_limit_seconds, batch_size
+from daemon.runtime import Array, Pace, batch_limit_seconds, batch_size
 from daemon.web.asking import Dialect, Read
 from daemon.web.figures import Figures
 
@@ -32,14 +32,14 @@ class Tongue(NamedTuple):
 class Face:
     """One release to those who ask it: how each dialect is read for it, and what a prediction of it takes."""
 
-    __slots__ = ("_counted", "_tongues", "_turn", "batch_seconds", "batch_size", "release", "seconds")
+    __slots__ = ("_counted", "_tongues", "_turn", "batch_size", "pace", "release", "seconds")
 
     def __init__(self, release: Release) -> None:
         self.release = release
         self.batch_size = batch_size(release.trial)
         """How many rows of it are best run together."""
-        self.batch_seconds = batch_limit_seconds(release.trial, self.batch_size)
-        """When such a run is given up."""
+        self.pace = Pace(batch_limit_seconds(release.trial, self.batch_size))
+        """How long its runs take."""
         self.seconds = QUICK_SECONDS  # a running mean
         self._turn = 0
         self._tongues: dict[str, Tongue] = {}  # by dialect

@@ -1,7 +1,7 @@
 """How a release is run for requests: how long at most, and who is told of it. Entered by request threads."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from time import perf_counter
 from typing import NoReturn
 
 import numpy as np
@@ -11,7 +11,7 @@ from daemon.gate import RequestRing
 from daemon.holder import Serving
 from daemon.lane.probation import Probation
 from daemon.release import Release
-from daemon.runtime import Array, Batch, Output, waits_for_cores
+from daemon.runtime import Array, Batch, Output, elements, waits_for_cores
 from daemon.web.asking import Asked
 from daemon.web.faces import Face
 
@@ -31,9 +31,11 @@ class Runs:
         self._ring = ring
         self._timeout_seconds = timeout_seconds
 
-    def alone(self, serving: Serving, _face: Face, inputs: Mapping[str, Array]) -> list[Output]:
+    def alone(self, serving: Serving, face: Face, inputs: Mapping[str, Array]) -> list[Output]:
         """Raises as the engine does: InvalidInput, RunTimeout or InferenceFailed."""
-        return serving.engine.run(inputs, timeout_seconds=self._timeout_seconds)
+        if face.batch_size == 1:
+            return serving.engine.run(inputs, timeout_seconds=self._timeout_seconds)
+        return _paced(serving, face, inputs, self._timeout_seconds)
 
     def at_once(self, serving: Serving, face: Face, inputs: Mapping[str, Array]) -> list[Output]:
         """As ``alone``; HandOver where it waits, takes longer than was to be expected, or gives much to write."""
@@ -60,8 +62,12 @@ class Runs:
 
         A run is stopped early, as others wait for it: one of its members may be what takes so long.
         """
-        seconds = min(face.batch_seconds, self._timeout_seconds)
-        return Batch(serving.release.signature, partial(serving.engine.run, timeout_seconds=seconds), most=most)
+
+        def run(inputs: Mapping[str, Array]) -> list[Output]:
+            seconds = min(face.pace.limit_seconds(elements(inputs)), self._timeout_seconds)
+            return _paced(serving, face, inputs, seconds)
+
+        return Batch(serving.release.signature, run, most=most, fits=face.pace.fits)
 
     def counted(self, release: Release, run: Callable[..., list[Output]], *given: object) -> list[Output]:
         """The outputs of ``run``, to which ``given`` is given; one that fails is counted against ``release``."""
@@ -76,6 +82,18 @@ class Runs:
         self._probation.answered(release, outputs)
         if self._ring.wants(release.model):
             self._ring.offer(release, inputs, outputs)
+
+
+def _paced(serving: Serving, face: Face, inputs: Mapping[str, Array], timeout_seconds: float) -> list[Output]:
+    """As the engine runs it; what it took tells how much is best run together."""
+    size, started = elements(inputs), perf_counter()
+    try:
+        outputs = serving.engine.run(inputs, timeout_seconds=timeout_seconds)
+    except RunTimeout:
+        face.pace.overran(size, perf_counter() - started)
+        raise
+    face.pace.ran(size, perf_counter() - started)
+    return outputs
 
 
 def _hand_over(face: Face) -> NoReturn:
