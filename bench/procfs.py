@@ -1,10 +1,13 @@
 """What Linux knows of a process: its memory, its children, the time it computed."""
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
+QUIET_SECONDS = 0.05
+MOST_RESTLESS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,20 @@ def tree(pid: int) -> list[int]:
 def computed_seconds(pid: int) -> float:
     """The processor time of the process and everything below it, ended children included."""
     return sum(_computed_ticks(each) for each in tree(pid)) / TICKS
+
+
+def await_quiet(pid: int) -> None:
+    """Returns when the process and everything below it computes next to nothing, or never stops doing so.
+
+    A server still works for those who left, and whoever is measured next would be beside it.
+    """
+    due, before = time.monotonic() + MOST_RESTLESS_SECONDS, computed_seconds(pid)
+    while time.monotonic() < due:
+        time.sleep(QUIET_SECONDS)
+        now = computed_seconds(pid)
+        if now - before <= 1.5 / TICKS:
+            return
+        before = now
 
 
 def tree_pss(pid: int) -> int:

@@ -21,6 +21,7 @@ from bench.figures import median, ratio
 from bench.models import NAMES, Case, case_of
 from bench.page import Facts, Plot, Section, Table, milliseconds, number, times
 from bench.processes import FREE, PINNED, Running, all_started
+from bench.procfs import await_quiet
 from bench.servers import BENCH_PYTHON, FASTAPI, servers_of
 
 WARM_SECONDS = 0.4
@@ -115,6 +116,7 @@ def _warm(server: Running, body: bytes) -> None:
         client.request("POST", "/predict", body)
         client.getresponse().read()
     client.close()
+    await_quiet(server.pid)
 
 
 def _rotated(names: list[str], by: int) -> list[str]:

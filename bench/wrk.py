@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.processes import FREE, Running, clients_cores, on_cores
-from bench.procfs import busy_seconds, computed_seconds
+from bench.procfs import await_quiet, busy_seconds, computed_seconds
 
 MISSING = "wrk is not there; on Debian and Ubuntu: apt install wrk"
 JSON = "application/json"
@@ -89,7 +89,7 @@ def script(
 
 
 def ask(server: Running, asking: Path, *, connections: int, seconds: int, where: str = FREE) -> Felt:
-    """``connections`` that ask without a pause for ``seconds``."""
+    """``connections`` that ask without a pause for ``seconds``; ends when the server is through with what they left."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", str(asking)]
     all_, theirs, mine, start = busy_seconds(), computed_seconds(server.pid), _children_seconds(), time.perf_counter()
     with on_cores(clients_cores(where)):
@@ -103,6 +103,7 @@ def ask(server: Running, asking: Path, *, connections: int, seconds: int, where:
     took = time.perf_counter() - start
     ours = (computed_seconds(server.pid) - theirs, _children_seconds() - mine)
     others = max(0.0, busy_seconds() - all_ - sum(ours)) / took
+    await_quiet(server.pid)
     return replace(felt_of(done.stdout, *ours, took), others=others)
 
 

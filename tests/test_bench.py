@@ -17,7 +17,7 @@ from bench.crowd import FAILED, Taken
 from bench.figures import median, percentile, ratio
 from bench.models import NAMES, Case, case_of
 from bench.page import Facts, Plot, Section, Table, number, section_of, times
-from bench.procfs import memory_of
+from bench.procfs import await_quiet, memory_of
 from bench.servers import FLASK_WAITRESS, HELLO_WAITRESS
 
 FELT = 'felt {"requests":200,"microseconds":2000000,"failures":3,"p50":1500.0,"p99":9000.0,"max":12000.0}'
@@ -86,6 +86,28 @@ def test_felt_is_what_wrk_said_in_its_last_line() -> None:
     felt = wrk.felt_of(f"Running 2s test\n{FELT}\n", server_seconds=1.0, client_seconds=0.5, took=2.0)
     assert (felt.rate, felt.p50, felt.p99, felt.longest, felt.failures) == (100, 0.0015, 0.009, 0.012, 3)
     assert (felt.server, felt.client, felt.busy) == (0.005, 0.0025, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("computed", "looks"),
+    [([0.0, 0.0], 2), ([0.0, 0.05, 0.1, 0.11], 4), ([number * 0.05 for number in range(1000)], 101)],
+    ids=["idle", "with a rest to do", "always at work"],
+)
+def test_server_is_quiet_once_it_computes_next_to_nothing(
+    computed: list[float], looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    left = list(computed)
+    monkeypatch.setattr("bench.procfs.computed_seconds", lambda _pid: left.pop(0))
+    monkeypatch.setattr("bench.procfs.time.monotonic", lambda: round(now, 6))
+    monkeypatch.setattr("bench.procfs.time.sleep", sleep)
+    await_quiet(1)
+    assert len(computed) - len(left) == looks
 
 
 def test_felt_refuses_what_wrk_did_not_finish() -> None:
