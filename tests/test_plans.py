@@ -47,6 +47,9 @@ def test_batch_is_no_larger_than_it_may_be() -> None:
         (trial(30_000, 29_000), 2, False, (2,)),
         (trial(30_000), 1, True, (1,)),
         (trial(20), 8, True, (1,)),
+        (trial(140, 140, 140), 8, True, (1,)),  # in batches it would take no less
+        (trial(140, 70, 35), 8, True, (1,)),  # a batch of four takes as long as one
+        (trial(140, 72, 38, 36, 29, 28.5), 8, True, (8, 1)),  # sixteen take 464
         ({}, 8, True, (8,)),
     ],
 )

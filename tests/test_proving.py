@@ -593,10 +593,17 @@ def test_long_run_is_taken_at_its_word() -> None:
     assert engine.sizes == []
 
 
-def test_least_of_the_runs_is_what_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_least_of_the_runs_is_what_counts_where_none_are_made_together(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Bursty({1: 5.0, 2: 0.125}, seconds_a_row=0.25)
     monkeypatch.setattr(time, "perf_counter", lambda: engine.now)
-    assert measure(engine, ONE_ROW, seconds=1000)["runs"][0] == {"batch": 1, "seconds": 0.25}
+    monkeypatch.setattr("daemon.trial.measuring._why_not", lambda *_: "rows cannot be put together")
+    assert measure(engine, ONE_ROW, seconds=1000)["runs"] == [{"batch": 1, "seconds": 0.25}]
+
+
+def test_long_run_is_corrected_by_the_rows_that_are_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Scripted(seconds_a_row=0.03125)
+    monkeypatch.setattr(time, "perf_counter", lambda: engine.now)
+    assert measure(engine, ONE_ROW, ran_seconds=0.09)["runs"][0] == {"batch": 1, "seconds": 0.03125}
 
 
 # What else the machine does while a model is measured: the figures are those of a network of 14 MB on an idle machine.

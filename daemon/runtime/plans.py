@@ -33,8 +33,8 @@ def gears(trial: Mapping[str, Any], cores: int, *, is_cheap_twice: bool) -> tupl
 
 
 def is_short(trial: Mapping[str, Any]) -> bool:
-    """Whether a run is known to be so short that it need not be counted, and gains nothing by threads."""
-    return _seconds(trial).get(1, LONG_SECONDS) < LONG_SECONDS
+    """Whether runs are known to be so short, in batches where these pay, that they gain nothing by threads."""
+    return _seconds(trial).get(batch_size(trial), LONG_SECONDS) < LONG_SECONDS
 
 
 def batch_size(trial: Mapping[str, Any], *, most: int = 1 << 30) -> int:
