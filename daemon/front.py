@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from socket import socket
@@ -11,15 +12,17 @@ from daemon.api import RequestLimits, refusal_of
 from daemon.config import Settings
 from daemon.errors import ConfigError, ModeldropError
 from daemon.http.sockets import close as close_socket
-from daemon.http.values import OnRefusal
+from daemon.http.values import Guard, OnRefusal
 from daemon.lifecycle import HttpServer
 from daemon.native.installed import WANTED
 from daemon.native.installed import why_not as granian_missing
 from daemon.server import Admission, HttpError, Limits, Server, bind
-from daemon.web.access import Head, Tokens, authorise
+from daemon.web.access import Head, Tokens, authorise, is_open_to_all
+from daemon.web.asking import BOUND
+from daemon.web.dialects import route_of
 from daemon.web.door import PredictGrouping, is_quick
 from daemon.web.predicting import Predictor
-from daemon.web.routes import is_slow
+from daemon.web.routes import RouteClass, is_slow
 
 SLOW_THREADS = 16
 
@@ -74,7 +77,7 @@ def build_front(
         app,
         sockets,
         _server_limits(settings),
-        partial(_guard, tokens, limits),
+        _guard(tokens, limits),
         is_slow,
         settings.place(settings.state_dir) / "spool",
         partial(is_quick, predictor),
@@ -104,17 +107,26 @@ def _server_limits(settings: Settings) -> Limits:
     )
 
 
-def _guard(
-    tokens: Tokens, limits: RequestLimits, _method: str, path: str, _query: str, headers: Mapping[str, str], peer: str
-) -> Admission:
-    """Before a body is read: who may not send it, and how long it may be."""
-    limit, setting = limits.of_body(path)
-    try:
-        authorise(Head(path, headers, peer), tokens)
-    except ModeldropError as error:
-        status, value, extra = refusal_of(error)
-        refusal = HttpError(
-            status, HTTPStatus(status).phrase, str(value["code"]), str(value["error"]), tuple(extra.items())
-        )
-        return Admission(limit, refusal, setting)
-    return Admission(limit, setting=setting)
+def _guard(tokens: Tokens, limits: RequestLimits) -> Guard:
+    """Says, before a body is read, who may not send it, and how long it may be."""
+    predict_is_open = is_open_to_all(RouteClass.PREDICT, tokens)
+    to_predict = Admission(limits.max_body_bytes, setting=BOUND)
+
+    def guard(_method: str, path: str, _query: str, headers: Mapping[str, str], peer: str) -> Admission:
+        if predict_is_open and route_of(path) is not None:
+            return to_predict
+        limit, setting = limits.of_body(path)
+        admission = Admission(limit, setting=setting)
+        try:
+            authorise(Head(path, headers, peer), tokens)
+        except ModeldropError as error:
+            return replace(admission, refusal=_told(error))
+        return admission
+
+    return guard
+
+
+def _told(error: ModeldropError) -> HttpError:
+    status, value, headers = refusal_of(error)
+    phrase = HTTPStatus(status).phrase
+    return HttpError(status, phrase, str(value["code"]), str(value["error"]), tuple(headers.items()))

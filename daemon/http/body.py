@@ -31,13 +31,13 @@ class Body:
         self._spool = spool
         self._room_made = room_made
         self._size = 0
-        self._memory = BytesIO()
+        self._memory: BytesIO | None = None  # once all is there
         self._spooled = False
         self._batch: list[bytes] = []
         self._batch_bytes = 0
         self._closed = False
         self._file: Any = None  # the spool thread's, as long as bytes are pending
-        self._stored = Condition()
+        self._stored: Condition  # made for a body that is spooled
         self._pending_bytes = 0  # guarded by _stored
         self._error: OSError | None = None  # guarded by _stored, as long as bytes are pending
 
@@ -52,21 +52,21 @@ class Body:
     def append(self, piece: bytes) -> None:
         """Take the next bytes. Raises ``OSError`` if earlier ones could not be stored."""
         self._size += len(piece)
+        self._batch.append(piece)
+        self._batch_bytes += len(piece)
         if self._size <= self._spool.spool_bytes:
-            self._memory.write(piece)
             return
         if not self._spooled:
             self._spooled = True
-            piece = self._memory.getvalue() + piece
-            self._memory.close()
-        self._batch.append(piece)
-        self._batch_bytes += len(piece)
+            self._stored = Condition()
         if self._batch_bytes >= BATCH_BYTES:
             self._hand_over()
 
     def getfile(self) -> Any:
         """Wait until all is stored; return it, to be read from its beginning. Raises ``OSError`` if it could not be."""
         if not self._spooled:
+            if self._memory is None:
+                self._memory = BytesIO(b"".join(self._take_batch()))
             self._memory.seek(0)
             return self._memory
         with self._stored:
@@ -82,7 +82,7 @@ class Body:
         self._closed = True
         if self._spooled:
             self._spool.submit(self._drop)
-        else:
+        elif self._memory is not None:
             self._memory.close()
 
     def _hand_over(self) -> None:

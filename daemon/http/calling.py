@@ -10,6 +10,9 @@ from daemon.http.tasks import Answer
 
 LOG = logging.getLogger("modeldrop.http")
 
+_LENGTH_OF_LENGTH = len("Content-Length")
+"""Few other names are as long: the others need not be looked at."""
+
 
 class AppAnswer(Answer):
     """An answer by the application, which is called in the first half; what it gives is gone through in the second.
@@ -50,7 +53,7 @@ class AppAnswer(Answer):
         self.content_length = None
         self.response_headers = []
         for name, value in headers:
-            if name == "Content-Length" or name.lower() == "content-length":
+            if len(name) == _LENGTH_OF_LENGTH and name.lower() == "content-length":
                 self.content_length = int(value)
             else:
                 self.response_headers.append((name, value))
@@ -59,9 +62,9 @@ class AppAnswer(Answer):
     def execute(self) -> None:
         assert self._pieces is not None
         try:
+            if self.content_length is None and isinstance(self._pieces, list | tuple):
+                self.content_length = sum(map(len, self._pieces))
             for piece in self._pieces:
-                if self.content_length is None and isinstance(self._pieces, list | tuple) and len(self._pieces) == 1:
-                    self.content_length = len(piece)
                 if piece:
                     self.write(piece)
             self._expect_all_written()

@@ -94,10 +94,15 @@ class Channel(ServingHalf):
     def readable(self) -> bool:
         if self._linger is not None:
             return True
-        return bool(super().readable()) and not (self.request is not None and self.request.lags)
+        # As waitress has it: nothing is read that would be thrown away, or waits to be sent before its answer.
+        if self.will_close or self.close_when_flushed or self.total_outbufs_len:
+            return False
+        is_full = len(self.requests) > self.adj.channel_request_lookahead
+        return not (is_full or (self.request is not None and self.request.lags))
 
     def writable(self) -> bool:
-        return self._linger is None and bool(super().writable())
+        waits = self.total_outbufs_len or self.will_close or self.close_when_flushed
+        return bool(waits) and self._linger is None
 
     def handle_read(self) -> None:
         if self._linger is not None:

@@ -65,8 +65,8 @@ class Poller:
     def turn(self, timeout_seconds: float) -> None:
         """Wait up to ``timeout_seconds`` for events and deliver them."""
         self._looping = get_ident()
-        for _ in range(len(self._changed)):
-            self._adjust(self._changed.popleft())
+        for source in {self._changed.popleft() for _ in range(len(self._changed))}:
+            self._adjust(source)
         timeout = timeout_seconds if self._epoll else timeout_seconds * 1000
         events = self._poll.poll(timeout)
         # Looked up before the first delivery: that one may close a socket and accept another under its number.

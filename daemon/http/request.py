@@ -11,6 +11,7 @@ from waitress.parser import HTTPRequestParser
 from waitress.receiver import FixedStreamReceiver
 
 from daemon.http.body import NO_BODY, Body
+from daemon.http.environ import environ_of_head
 from daemon.http.terms import Terms
 from daemon.http.values import (
     INTERNAL_ERROR,
@@ -41,10 +42,9 @@ _MADE_OF_HEAD = (
     "connection_close",
     "content_length",
     "expect_continue",
-    "fields",
+    "head_environ",
 )
-"""What waitress' parser sets from a head that announces a body of known length, or none."""
-_WITHOUT_PREFIX = frozenset({"CONTENT_LENGTH", "CONTENT_TYPE"})
+"""What is made of a head that announces a body of known length, or none."""
 
 CHUNK_LINE_BYTES = 4096
 """The longest line that may announce a chunk; waitress itself knows no bound."""
@@ -119,14 +119,17 @@ class Request(HTTPRequestParser):
                 self.body_rcv = FixedStreamReceiver(self.content_length, NO_BODY)  # type: ignore[arg-type]
             return
         super().parse_header(header_plus)
+        if self.path.startswith("/"):
+            # waitress will do so for PATH_INFO: guard, pools and application must judge one path.
+            self.path = "/" + self.path.lstrip("/")
         if not (self.chunked or self.expect_continue or "TRANSFER_ENCODING" in self.headers):
-            self.fields = _fields(self.headers)
+            self.head_environ = environ_of_head(self)
             heads.keep(header_plus, {name: self.__dict__[name] for name in _MADE_OF_HEAD if name in self.__dict__})
 
     @cached_property
-    def fields(self) -> Mapping[str, str]:
-        """The head's fields by the names that WSGI has for them; for the thread that answers."""
-        return _fields(self.headers)
+    def head_environ(self) -> Mapping[str, Any]:
+        """What the application gets of it beside its body and its client; for the thread that answers."""
+        return environ_of_head(self)
 
     def received(self, data: bytes) -> int:
         """Take the next bytes; return how many of them were this request's, refused or not."""
@@ -181,9 +184,6 @@ class Request(HTTPRequestParser):
         return bad_request(why)
 
     def _admission(self) -> Admission:
-        if self.path.startswith("/"):
-            # waitress will do so for PATH_INFO: guard, pools and application must judge one path.
-            self.path = "/" + self.path.lstrip("/")
         try:
             return self._terms.guard(self.command, self.path, self.query, self.headers, self._peer)
         except Exception:
@@ -200,10 +200,6 @@ class Request(HTTPRequestParser):
         if len(body.control_line) > CHUNK_LINE_BYTES or len(body.trailer) > self._terms.limits.header_bytes:
             return bad_request("a chunk's line or the trailer is too long")
         return None
-
-
-def _fields(headers: Mapping[str, str]) -> Mapping[str, str]:
-    return {name if name in _WITHOUT_PREFIX else f"HTTP_{name}": text for name, text in headers.items()}
 
 
 def _not_stored(error: OSError) -> HttpError:

@@ -187,6 +187,8 @@ class ServingHalf(HTTPChannel):
 
         Whoever takes the mark off ``_due`` does so alone: the loop thread and a serving one may both come by.
         """
+        if not self._due:
+            return None
         try:
             self._due.popleft()
         except IndexError:
