@@ -8,7 +8,7 @@ import pytest
 from daemon.holder import Serving
 from daemon.release import Release, Signature, TensorSpec
 from daemon.web.asking import Dialect, Read
-from daemon.web.faces import Face, face_of, known_face_of
+from daemon.web.faces import TIMED_ONCE_IN, Face, face_of, known_face_of
 from tests.fakes import FakeEngine, release_of
 
 
@@ -64,3 +64,20 @@ def test_items_of_a_request_are_those_that_have_elements(shape: tuple[int, ...],
 def test_release_that_is_loaded_again_has_another_face() -> None:
     release = release_of(1)
     assert face_of(Serving(release, FakeEngine())) is not face_of(Serving(release, FakeEngine()))
+
+
+@pytest.mark.parametrize(
+    ("took", "quick"), [([], True), ([50e-3], True), ([50e-3, 50e-3, 50e-3], False), ([0.5e-3] * 9, False)]
+)
+def test_quick_release_counts_as_slow_after_several_slow_predictions_not_after_one(
+    monkeypatch: pytest.MonkeyPatch, took: list[float], quick: bool
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("daemon.web.faces.time.thread_time", lambda: now)
+    face = Face(release_of(1))
+    for seconds in [20e-6] * 20 + took:
+        for _ in range(TIMED_ONCE_IN):
+            started = face.started()
+            now += seconds
+            face.ended(started)
+    assert face.is_quick is quick

@@ -62,6 +62,11 @@ class Body:
         if self._batch_bytes >= BATCH_BYTES:
             self._hand_over()
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether all that came so far is there at once."""
+        return not self._spooled
+
     def getfile(self) -> Any:
         """Wait until all is stored; return it, to be read from its beginning. Raises ``OSError`` if it could not be."""
         if not self._spooled:

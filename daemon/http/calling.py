@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from daemon.errors import ARRIVED
@@ -9,9 +10,6 @@ from daemon.http.environ import environ_of
 from daemon.http.tasks import Answer
 
 LOG = logging.getLogger("modeldrop.http")
-
-_LENGTH_OF_LENGTH = len("Content-Length")
-"""Few other names are as long: the others need not be looked at."""
 
 
 class AppAnswer(Answer):
@@ -50,13 +48,7 @@ class AppAnswer(Answer):
             raise AssertionError("start_response was called twice")
         self.complete = True
         self.status = status
-        self.content_length = None
-        self.response_headers = []
-        for name, value in headers:
-            if len(name) == _LENGTH_OF_LENGTH and name.lower() == "content-length":
-                self.content_length = int(value)
-            else:
-                self.response_headers.append((name, value))
+        self.content_length, self.response_headers = _parted(headers)
         return self.write
 
     def execute(self) -> None:
@@ -77,3 +69,17 @@ class AppAnswer(Answer):
         if length is not None and length != written and self.request.command != "HEAD" and self.has_body:
             self.set_close_on_finish()  # so that the client does not wait for the rest
             LOG.warning("the application announced %d bytes and gave %d", length, written)
+
+
+def _parted(headers: Sequence[tuple[str, str]]) -> tuple[int | None, list[tuple[str, str]]]:
+    """The length that they tell, if they do, and the others."""
+    *others, last = headers or [("", "")]
+    if last[0] == "Content-Length" and not _have_length(tuple(others)):
+        return int(last[1]), others
+    lengths = [int(value) for name, value in headers if name.lower() == "content-length"]
+    return (lengths[-1] if lengths else None), [each for each in headers if each[0].lower() != "content-length"]
+
+
+@lru_cache(maxsize=256)
+def _have_length(headers: tuple[tuple[str, str], ...]) -> bool:
+    return any(name.lower() == "content-length" for name, _ in headers)

@@ -46,6 +46,7 @@ _MADE_OF_HEAD = (
 )
 """What is made of a head that announces a body of known length, or none."""
 
+_END_OF_HEAD = b"\r\n\r\n"
 CHUNK_LINE_BYTES = 4096
 """The longest line that may announce a chunk; waitress itself knows no bound."""
 
@@ -90,7 +91,7 @@ class Request(HTTPRequestParser):
 
     def settle(self) -> None:
         """Wait until the body is stored, and refuse the request if it cannot be. For the thread that serves it."""
-        if self.error is not None or self._body is None:
+        if self.error is not None or self._body is None or self._body.in_memory:
             return
         try:
             self._body.getfile()
@@ -111,20 +112,30 @@ class Request(HTTPRequestParser):
         self._since = now
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Parse a head, or take what was made of the same bytes before."""
-        heads = self._terms.heads
-        if (known := heads.get(header_plus)) is not None:
-            self.__dict__.update(known)
-            if self.content_length:
-                self.body_rcv = FixedStreamReceiver(self.content_length, NO_BODY)  # type: ignore[arg-type]
-            return
+        """Parse a head; what is made of it is kept for the next one of the same bytes."""
         super().parse_header(header_plus)
         if self.path.startswith("/"):
             # waitress will do so for PATH_INFO: guard, pools and application must judge one path.
             self.path = "/" + self.path.lstrip("/")
         if not (self.chunked or self.expect_continue or "TRANSFER_ENCODING" in self.headers):
             self.head_environ = environ_of_head(self)
-            heads.keep(header_plus, {name: self.__dict__[name] for name in _MADE_OF_HEAD if name in self.__dict__})
+            made = {name: self.__dict__[name] for name in _MADE_OF_HEAD if name in self.__dict__}
+            self._terms.heads.keep(header_plus, made)
+
+    def _take_head(self, data: bytes) -> int:
+        """Take the next bytes of the head, as waitress does; what was parsed before is not parsed again."""
+        end = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+        known = self._terms.heads.get(data[:end])
+        if known is None or self.header_plus:
+            return super().received(data)
+        self.__dict__.update(known)
+        self.header_bytes_received = end
+        self.headers_finished = True
+        if self.content_length:
+            self.body_rcv = FixedStreamReceiver(self.content_length, NO_BODY)  # type: ignore[arg-type]
+        else:
+            self.completed = True
+        return end
 
     @cached_property
     def head_environ(self) -> Mapping[str, Any]:
@@ -137,7 +148,7 @@ class Request(HTTPRequestParser):
             return 0
         in_header = not self.headers_finished
         try:
-            taken = super().received(data)
+            taken = self._take_head(data) if in_header else super().received(data)
         except ValueError as error:
             # waitress lets through what int() and urlsplit() say to absurd lengths and to "http://[".
             return self._refuse(bad_request(str(error)), len(data))
@@ -149,7 +160,8 @@ class Request(HTTPRequestParser):
             return taken
         refusal = self._check_header() if in_header else self._check_body()
         if refusal is None:
-            return taken
+            follows = in_header and taken < len(data) and not (self.completed or self.chunked or self.expect_continue)
+            return taken + self.received(data[taken:]) if follows else taken
         self.whole = in_header and self.body_rcv is None
         return self._refuse(refusal, taken if self.whole else len(data))
 

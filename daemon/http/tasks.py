@@ -33,6 +33,11 @@ class Answer(Task):
     request: Request  # type: ignore[assignment]  # its stubs speak of an error alone
     response_headers: Any
 
+    @property
+    def has_body(self) -> bool:
+        """Whether an answer of its status has a body."""
+        return not self.status.startswith(_BODILESS)
+
     def begin(self) -> None:
         """The first half; a failure is told to the client in the second."""
         self.start()
@@ -89,7 +94,7 @@ class Answer(Task):
             and self.content_length is not None
             and not self.close_on_finish
             and "CONNECTION" not in self.request.headers
-            and not self.status.startswith(_BODILESS)
+            and self.has_body
         )
         return self._plain_header() if is_plain else super().build_response_header()
 

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from daemon.gate.drift import has_non_finite
@@ -48,7 +48,7 @@ class Tally(NamedTuple):
 
 @dataclass(slots=True)
 class _Watch:
-    """One release under watch, until the next one takes its place. ``tally`` is guarded by the probation's lock.
+    """One release under watch, until the next one takes its place. The counts are guarded by the probation's lock.
 
     ``way_back`` are the releases that may serve again instead, the one before first: those after it come where that one
     did not prove itself.
@@ -59,10 +59,17 @@ class _Watch:
     tally_before: Tally
     until: float
     look_at: float
-    tally: Tally = field(default_factory=Tally)
+    requests: int = 0
+    failed: int = 0
+    non_finite: int = 0
     is_over: bool = False
     is_warned: bool = False
     last_node: str = ""
+
+    @property
+    def tally(self) -> Tally:
+        """How its runs went so far."""
+        return Tally(self.requests, self.failed, self.non_finite)
 
 
 GiveUp = Callable[[Release, str], None]
@@ -151,14 +158,14 @@ class Probation:
         looks = now >= watch.look_at
         if looks and not self._is_watched(watch):
             watch.look_at = now + LOOK_SECONDS
-        self._count(watch, failed=0, non_finite=int(looks and has_non_finite(outputs)))
+        self._count(watch, failed=False, non_finite=looks and has_non_finite(outputs))
 
     def failed(self, release: Release, reason: str) -> None:
         """A run of ``release`` has failed, for a ``reason`` of ONNX Runtime's, and not for the input's sake."""
         watch = self._watches.get(release.model)
         if watch is not None and watch.release.version == release.version:
             watch.last_node = found[0] if (found := _NODE.match(reason)) else ""
-            self._count(watch, failed=1, non_finite=0)
+            self._count(watch, failed=True, non_finite=False)
 
     def of(self, model: str) -> dict[str, object] | None:
         """How far the probation of ``model`` is; None where nothing is on probation. Any thread."""
@@ -181,12 +188,16 @@ class Probation:
     def _is_watched(self, watch: _Watch) -> bool:
         return bool(watch.way_back) and not watch.is_over and time.monotonic() < watch.until
 
-    def _count(self, watch: _Watch, *, failed: int, non_finite: int) -> None:
+    def _count(self, watch: _Watch, *, failed: bool, non_finite: bool) -> None:
         with self._lock:
-            so_far = watch.tally
-            watch.tally = Tally(so_far.requests + 1, so_far.failed + failed, so_far.non_finite + non_finite)
+            watch.requests += 1
+            if failed or non_finite:
+                watch.failed += failed
+                watch.non_finite += non_finite
+            elif not (watch.failed or watch.non_finite):
+                return  # nothing is held against it
             why = self._verdict_locked(watch)
-            warns = bool(non_finite) and not watch.is_warned and not watch.tally_before.non_finite
+            warns = non_finite and not watch.is_warned and not watch.tally_before.non_finite
             watch.is_warned = watch.is_warned or warns
         if warns:
             LOG.warning(

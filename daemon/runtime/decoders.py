@@ -1,6 +1,7 @@
 """``decode`` made for one signature: what does not depend on the inputs is worked out once. Any thread."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from operator import itemgetter
 
 import numpy as np
 
@@ -22,16 +23,12 @@ def decoder_of(signature: Signature) -> Decoder:
     only = next(iter(required)) if len(required) == 1 else None
 
     def decoded(inputs: object) -> dict[str, Array]:
-        by_name: Mapping[str, object]
         if isinstance(inputs, dict):
-            by_name = inputs
+            if required <= inputs.keys() <= decoders.keys():
+                return {name: decoders[name](value) for name, value in inputs.items()}
         elif only is not None:
-            by_name = {only: inputs}
-        else:
-            return decode(inputs, signature)
-        if not required <= by_name.keys() <= decoders.keys():
-            return decode(inputs, signature)  # which says what is wrong
-        return {name: decoders[name](value) for name, value in by_name.items()}
+            return {only: decoders[only](inputs)}
+        return decode(inputs, signature)  # which says what is wrong
 
     return decoded
 
@@ -42,7 +39,9 @@ def _decoder_of_one(spec: TensorSpec) -> Callable[[object], Array]:
     if dtype is None or spec.shape is None or spec.dtype not in ("float32", "float64"):
         return lambda value: decode_one(value, spec)
     rank = len(spec.shape)
-    fixed = [(axis, dim) for axis, dim in enumerate(spec.shape) if isinstance(dim, int)]
+    fixed = {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, int)}
+    dims_at = itemgetter(*fixed) if fixed else len
+    dims = dims_at(spec.shape)
     taken, numpy_dtype = TAKEN[dtype.kind], dtype.numpy
     limit = float(np.finfo(numpy_dtype).max)
 
@@ -55,7 +54,7 @@ def _decoder_of_one(spec: TensorSpec) -> Callable[[object], Array]:
             0 < len(elements) <= FEW
             and len(shape) == rank
             and kinds <= taken
-            and all(shape[axis] == dim for axis, dim in fixed)
+            and dims_at(shape) == dims
             and max(elements) <= limit
             and min(elements) >= -limit
         )

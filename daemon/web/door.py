@@ -57,32 +57,32 @@ class PredictDoor:
             return self._behind(environ, start_response)
         if (group := environ.get(TOGETHER)) is not None:
             return self._tell_later(environ, self._joined(environ, route, group), start_response)
-        return self._tell(environ, partial(self._predict, environ, route), start_response)
+        return self._tell(environ, start_response, self._predict, environ, route)
 
     def _predict(self, environ: dict[str, Any], route: Route) -> Prediction:
-        self._authorise(environ)
+        if not self._is_open:
+            authorise(head_of(environ), self._tokens)
         return self._predictor.answer(route.dialect, Asked(route.target, environ))
 
     def _joined(self, environ: dict[str, Any], route: Route, group: Group) -> Predict:
         """Joins ``group``; what gives the answer, or raises what was found wrong with the request."""
         try:
-            self._authorise(environ)
+            if not self._is_open:
+                authorise(head_of(environ), self._tokens)
             return self._predictor.join(group, route.dialect, Asked(route.target, environ))
         except Exception as error:
             return partial(_raise, error)
 
-    def _authorise(self, environ: dict[str, Any]) -> None:
-        if not self._is_open:
-            authorise(head_of(environ), self._tokens)
-
     def _tell_later(self, environ: dict[str, Any], predict: Predict, start_response: Any) -> Iterator[bytes]:
         """The answer, made when it is gone through: until then, others may join."""
-        yield from self._tell(environ, predict, start_response)
+        yield from self._tell(environ, start_response, predict)
 
-    def _tell(self, environ: dict[str, Any], predict: Predict, start_response: Any) -> Sequence[bytes]:
-        """Begins the answer; its body."""
+    def _tell(
+        self, environ: dict[str, Any], start_response: Any, predict: Callable[..., Prediction], *given: object
+    ) -> Sequence[bytes]:
+        """Begins the answer, which is what ``predict`` gives or raises; its body."""
         try:
-            prediction = predict()
+            prediction = predict(*given)
             length = sum(map(len, prediction.pieces))
             start_response("200 OK", [*prediction.headers, ("Content-Length", str(length))])
             return cast(Sequence[bytes], prediction.pieces)  # PEP 3333 has no views; both fronts take them

@@ -18,6 +18,8 @@ QUICK_SECONDS = 100e-6
 
 TIMED_ONCE_IN = 8
 """One prediction in so many."""
+LONGEST_COUNTED_SECONDS = 2 * QUICK_SECONDS
+"""Two in a row must have taken longer before a quick release counts as slow: now and then one does by chance."""
 NOT_QUICK_SECONDS = 1.0
 """What a release counts for that took its time: many quick predictions must follow before it counts as quick again."""
 
@@ -75,9 +77,10 @@ class Face:
         return None if self._turn % TIMED_ONCE_IN else time.thread_time()
 
     def ended(self, started: float | None) -> None:
-        """What waited for other threads does not count."""
+        """What waited for other threads does not count, and one alone that took long changes nothing."""
         if started is not None:
-            self.seconds += (time.thread_time() - started - self.seconds) / 4
+            took = min(time.thread_time() - started, LONGEST_COUNTED_SECONDS)
+            self.seconds += (took - self.seconds) / 4
 
     @property
     def is_quick(self) -> bool:

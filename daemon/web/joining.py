@@ -72,11 +72,12 @@ class Member:
         """Raises HandOver where this one is to be answered by itself."""
         group = self.group
         try:
-            outputs = group.runs.counted(group.serving.release, self.share)
+            outputs = self.share()
             ran = perf_counter()
             prediction = self.tell(outputs)
             group.runs.note(group.serving.release, self.inputs, outputs)  # as those are that are answered alone
         except Exception as error:
+            group.runs.blame(group.serving.release, error)
             self.figures.failed(type(error), perf_counter() - self.arrived)
             raise
         self._count(ran, perf_counter())

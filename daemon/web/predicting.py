@@ -125,11 +125,12 @@ class Predictor:
             if asked.patience_seconds is not None:
                 run = partial(self._runs.within, asked)
             decoded = perf_counter()
-            outputs = self._runs.counted(serving.release, run, serving, face, inputs)
+            outputs = run(serving, face, inputs)
             ran = perf_counter()
             prediction = tell(outputs)
             self._runs.note(serving.release, inputs, outputs)  # what is handed over is noted by who answers it
         except Exception as error:
+            self._runs.blame(serving.release, error)
             figures.failed(type(error), perf_counter() - began)
             raise
         finally:

@@ -69,13 +69,10 @@ class Runs:
 
         return Batch(serving.release.signature, run, most=most, fits=face.pace.fits)
 
-    def counted(self, release: Release, run: Callable[..., list[Output]], *given: object) -> list[Output]:
-        """The outputs of ``run``, to which ``given`` is given; one that fails is counted against ``release``."""
-        try:
-            return run(*given)
-        except InferenceFailed as failure:
-            self._probation.failed(release, str(failure))
-            raise
+    def blame(self, release: Release, error: Exception) -> None:
+        """Counts ``error`` against ``release``, if a run of it has failed by it."""
+        if isinstance(error, InferenceFailed):
+            self._probation.failed(release, str(error))
 
     def note(self, release: Release, inputs: Mapping[str, Array], outputs: list[Output]) -> None:
         """What a run gave is looked at, and kept if it is its turn."""
