@@ -12,6 +12,7 @@ from wsgiref.types import WSGIApplication
 from daemon.http.drain import STOP_SECONDS, close_overdue, drain
 from daemon.http.front import Front
 from daemon.http.listener import Listener
+from daemon.http.loans import Loans
 from daemon.http.pool import Load
 from daemon.http.pools import Pools
 from daemon.http.sockets import affordable, bind
@@ -61,7 +62,7 @@ class Server:
     ) -> None:
         self._limits = limits
         self._pools = Pools(limits, is_slow, is_quick, grouping)
-        self._spool = Spool(spool_dir, limits.spool_bytes)
+        self._spool = Spool(spool_dir, limits.spool_bytes, Loans(limits.bodies_bytes, limits.body_bytes))
         self._front = Front(app, Terms(limits, guard, self._spool, on_refusal=on_refusal), self._pools)
         self._listeners = [Listener(sock, self._front) for sock in sockets]
         self._drain_asked = False

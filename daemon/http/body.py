@@ -1,4 +1,4 @@
-"""Where bodies wait: short ones in memory, long ones in unlinked files.
+"""Where bodies wait: short ones in memory, and longer ones as long as there is some to lend; others in unlinked files.
 
 The loop thread fills a body, the spool's thread writes it down, the thread that serves the request reads it in the end.
 """
@@ -21,14 +21,18 @@ LAG_BYTES = 1 << 20
 
 
 class Body:
-    """One body: in memory up to ``spool_bytes``, past them in a file without a name, so that a crash leaves none.
+    """One body: in memory up to ``spool_bytes``, or to the ``length`` that was announced where it is lent so much; past
+    them in a file without a name, so that a crash leaves none.
 
     ``append`` and ``lags`` are the loop thread's, ``getfile`` the serving thread's, ``close`` is for either.
     ``room_made`` is called by the spool's thread when the disk has caught up.
     """
 
-    def __init__(self, spool: Spool, room_made: Callable[[], None]) -> None:
+    def __init__(self, spool: Spool, room_made: Callable[[], None], *, length: int | None) -> None:
         self._spool = spool
+        is_long = length is not None and length > spool.spool_bytes
+        self._give_back = spool.loans.lend(self, length) if length is not None and is_long else None
+        self._memory_bytes = length if length is not None and self._give_back else spool.spool_bytes
         self._room_made = room_made
         self._size = 0
         self._memory: BytesIO | None = None  # once all is there
@@ -54,7 +58,7 @@ class Body:
         self._size += len(piece)
         self._batch.append(piece)
         self._batch_bytes += len(piece)
-        if self._size <= self._spool.spool_bytes:
+        if self._size <= self._memory_bytes:
             return
         if not self._spooled:
             self._spooled = True
@@ -87,8 +91,12 @@ class Body:
         self._closed = True
         if self._spooled:
             self._spool.submit(self._drop)
-        elif self._memory is not None:
+            return
+        self._batch = []
+        if self._memory is not None:
             self._memory.close()
+        if self._give_back is not None:
+            self._give_back()
 
     def _hand_over(self) -> None:
         with self._stored:

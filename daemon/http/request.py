@@ -187,7 +187,9 @@ class Request(HTTPRequestParser):
             return too_large(admission, announced=self.content_length)
         self._admitted = admission
         if self.body_rcv is not None:
-            self._body = self.body_rcv.buf = Body(self._terms.spool, self._room_made)
+            self._body = self.body_rcv.buf = Body(
+                self._terms.spool, self._room_made, length=None if self.chunked else self.content_length
+            )
         return None
 
     def _unframed(self, why: str) -> HttpError:

@@ -7,18 +7,24 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
+from daemon.http.loans import Loans
+
 LOG = logging.getLogger("modeldrop.http")
+
+NO_LOANS = Loans(0, 0)
 
 
 class Spool:
     """The folder of long bodies and the thread that writes there: a slow disk holds up its uploads and nothing else.
 
-    Whoever starts it stops it; ``submit`` is for any thread.
+    A body over ``spool_bytes`` is long, unless ``loans`` has memory for it. Whoever starts it stops it; ``submit`` is
+    for any thread.
     """
 
-    def __init__(self, folder: Path, spool_bytes: int) -> None:
+    def __init__(self, folder: Path, spool_bytes: int, loans: Loans = NO_LOANS) -> None:
         self.folder = folder
         self.spool_bytes = spool_bytes
+        self.loans = loans
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = Thread(target=self._work, name="spool", daemon=True)
         self._ended = False

@@ -55,7 +55,7 @@ class Inflow:
         self._since = time.monotonic()
         self._pieces: list[bytes] = []
         is_short = length is not None and length <= terms.spool.spool_bytes
-        self._body = None if is_short else Body(terms.spool, self._room_made)
+        self._body = None if is_short else Body(terms.spool, self._room_made, length=length)
         self._turn = Lock()
         self._held = False  # guarded by _turn
         self._linger: Linger | None = None
