@@ -425,7 +425,7 @@ def test_long_body_waits_in_the_given_folder_without_a_name(serve: Serve, tmp_pa
         start_response("200 OK", [("Content-Length", str(len(str(size))))])
         return [str(size).encode()]
 
-    with serve(tmp_path, app=app) as running, running.client() as client:
+    with serve(tmp_path, app=app, limits=Limits(bodies_bytes=0)) as running, running.client() as client:
         assert client.post("/x", bytes(600_000)).body == b"600000"
     assert places[0].startswith(str(tmp_path))
     assert places[0].endswith("(deleted)")
@@ -433,8 +433,17 @@ def test_long_body_waits_in_the_given_folder_without_a_name(serve: Serve, tmp_pa
 
 
 def test_body_that_cannot_be_stored_is_507(serve: Serve, tmp_path: Path) -> None:
-    with serve(tmp_path / "missing") as running, running.client() as client:
+    with serve(tmp_path / "missing", limits=Limits(bodies_bytes=0)) as running, running.client() as client:
         assert client.post("/x", bytes(600_000)).json["code"] == "insufficient_storage"
+
+
+def test_body_of_known_length_needs_no_disk_while_there_is_memory_for_it(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path / "missing", limits=Limits(bodies_bytes=700_000)) as running, running.client() as client:
+        assert client.post("/x", bytes(600_000)).status == 200
+        with running.client() as half:
+            half.send(b"POST /x HTTP/1.1\r\nContent-Length: 600000\r\n\r\n" + bytes(300_000))
+            _until(lambda: client.post("/x", bytes(600_000)).status == 507)
+        _until(lambda: client.post("/x", bytes(600_000)).status == 200)
 
 
 # pools
