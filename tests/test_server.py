@@ -439,12 +439,15 @@ def test_body_that_cannot_be_stored_is_507(serve: Serve, tmp_path: Path) -> None
 
 def test_body_of_known_length_needs_no_disk_while_there_is_memory_for_it(serve: Serve, tmp_path: Path) -> None:
     with serve(tmp_path / "missing", limits=Limits(bodies_bytes=700_000)) as running, running.client() as client:
+        loans = running.server._spool.loans
         assert client.post("/x", bytes(600_000)).status == 200
-        _until(lambda: running.server._spool.loans.free_bytes == 700_000)
+        _until(lambda: loans.free_bytes == 700_000)
         with running.client() as half:
             half.send(b"POST /x HTTP/1.1\r\nContent-Length: 600000\r\n\r\n" + bytes(300_000))
-            _until(lambda: client.post("/x", bytes(600_000)).status == 507)
-        _until(lambda: client.post("/x", bytes(600_000)).status == 200)
+            _until(lambda: loans.free_bytes == 100_000)
+            assert client.post("/x", bytes(600_000)).status == 507
+        _until(lambda: loans.free_bytes == 700_000)
+        assert client.post("/x", bytes(600_000)).status == 200
 
 
 # pools
