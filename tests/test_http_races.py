@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -74,6 +74,55 @@ def test_wake_after_the_end_writes_into_nobodys_file() -> None:
     finally:
         os.close(reader)
         os.close(bell)
+
+
+class Source:
+    """What a poller watches: it waits for what ``waits`` says."""
+
+    def __init__(self, poller: Poller, sock: socket.socket) -> None:
+        self._fileno = sock.fileno()
+        self.waits = True
+        self.reads = 0
+        self._sock = sock
+        poller.sources[self._fileno] = self
+
+    def readable(self) -> bool:
+        return self.waits
+
+    def writable(self) -> bool:
+        return False
+
+    def handle_read_event(self) -> None:
+        self.reads += 1
+        self._sock.recv(1)
+
+
+def test_answer_wakes_the_loop_only_where_it_must_look_again() -> None:
+    poller = Poller()
+    ours, theirs = socket.socketpair()
+    with ours, theirs, closing(poller):
+        source = Source(poller, ours)
+        poller.changed(source)
+        poller.turn(0)
+        poller.turn(0)
+        in_thread(lambda: poller.served(source))
+        assert not poller._woken, "it is watched for what it waits for"
+        source.waits = False
+        theirs.send(b"x")
+        poller.turn(0)  # the byte gets in the way, so that it is not watched any more
+        source.waits = True
+        in_thread(lambda: poller.served(source))
+        assert poller._woken
+        poller.turn(0)
+        poller.turn(0)
+        assert source.reads == 1
+
+
+def in_thread(act: Callable[[], None]) -> None:
+    """Have another thread than the loop's do it."""
+    thread = threading.Thread(target=act)
+    thread.start()
+    thread.join(WAIT_SECONDS)
 
 
 def test_sockets_are_closed_when_a_thread_cannot_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

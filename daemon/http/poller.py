@@ -46,6 +46,15 @@ class Poller:
         if get_ident() != self._looping:  # the loop itself looks before it waits
             self.wake()
 
+    def served(self, source: Any) -> None:
+        """Have ``source`` asked again unless it is watched for what it waits for now, as it mostly is. For any thread.
+
+        Nothing is missed: who stops watching asks again after that (``_deliver``), and who serves looks here after it
+        has changed what the source waits for.
+        """
+        if self._watched.get(source._fileno) != self._wanted(source):
+            self.changed(source)
+
     def wake(self) -> None:
         """End the wait of ``turn``. For any thread and for signal handlers."""
         if self._woken:

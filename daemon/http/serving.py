@@ -86,7 +86,7 @@ class ServingHalf(HTTPChannel):
             self.will_close = True
             raise
         finally:
-            self.server.poller.changed(self)
+            self.server.poller.served(self)
 
     def _conclude(self, answer: Answer) -> None:
         """What follows an answer: the end of the connection, or the next request. As in ``HTTPChannel.service``."""
