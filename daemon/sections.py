@@ -93,7 +93,7 @@ class TrialSection(Section):
     """The trial: its limits, and what it does besides. Memory in MiB."""
 
     timeout_seconds: Seconds = 30
-    nice: Annotated[int, Field(ge=0, le=19)] = 1
+    nice: Annotated[int, Field(ge=0, le=19)] = 10
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     memory_mb: Literal["auto"] | Positive = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
