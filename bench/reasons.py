@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bench import limits, start
+from bench import limits, slow_answers, start
 from bench.cells import Cell
 from bench.configurations import DEFAULT
 from bench.figures import median, ratio
@@ -50,14 +50,15 @@ def beside_json(cell: Cell, rate: str) -> Says:
 
 
 def trial(case: str) -> Says:
-    """How long a deploy competes with requests, and what they feel without one."""
+    """How long a deploy competes with requests, what they feel of its stages, and what without one."""
 
     def told(facts: Facts) -> str:
         first = median(facts[f"first, drop, {case}"])
         worst = ratio(facts[f"worst, drop, {case}"], facts[f"p99, drop, {case}"])
         return (
-            f"the trial computes beside the requests for {milliseconds(first)} ms; without any swap the worst request "
-            f"of {BEFORE_SECONDS:g} s is {times(worst)} × p99 already"
+            f"the trial computes beside the requests: a new model answers after {milliseconds(first)} ms; "
+            f"{slow_answers.where(case, facts)}; without any swap the worst request of {BEFORE_SECONDS:g} s is "
+            f"{times(worst)} × p99 already"
         )
 
     return told

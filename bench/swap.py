@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from bench import way_back
+from bench import slow_answers, way_back
 from bench.crowd import Crowd, Taken, crowd
 from bench.daemon_under_test import running, sha256_of
 from bench.figures import Values, median, percentile, ratio
@@ -95,6 +95,7 @@ def measure(
     ]
     section.tables = [
         Table("Under load", COLUMNS, [_row(name, way, section.facts) for name, way in called]),
+        slow_answers.table([name for name, way in called if way == "drop"], section.facts),
         way_back.table([name for name, way in called if way == "rollback"], section.facts),
     ]
     return section
@@ -110,7 +111,8 @@ def _measure_case(case: Case, name: str, folder: Path, connections: int, nice: i
             time.sleep(1.0 + BEFORE_SECONDS)
             spent, dropped = [computed_seconds(daemon.pid)], time.monotonic()
             model.rename(daemon.drop / "model_1.onnx")
-            daemon.await_live(second, last)
+            live = daemon.await_live(second, last)
+            clocks = time.time(), time.monotonic()
             time.sleep(0.5 + AFTER_SECONDS)
             spent.append(computed_seconds(daemon.pid))
             time.sleep(BEFORE_SECONDS)
@@ -123,7 +125,11 @@ def _measure_case(case: Case, name: str, folder: Path, connections: int, nice: i
             ("drop", dropped, second, spent[1] - spent[0]),
             ("rollback", rolled_back, first, spent[3] - spent[2]),
         ):
-            _keep(felt(answers, start, sha256, computed), f"{way}, {name}", facts)
+            swap = felt(answers, start, sha256, computed)
+            _keep(swap, f"{way}, {name}", facts)
+            if way == "drop":
+                live["monotonic"] = slow_answers.monotonic_of(live["time"], *clocks)
+                slow_answers.keep(answers, live, swap.p99, live["monotonic"] + AFTER_SECONDS, name, facts)
         way_back.measure(daemon, case, name, facts)
 
 

@@ -9,7 +9,20 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from bench import aims, binary_bodies, configurations, limits, page, profiles, raw_limit, report, svg, swap, wrk
+from bench import (
+    aims,
+    binary_bodies,
+    configurations,
+    limits,
+    page,
+    profiles,
+    raw_limit,
+    report,
+    slow_answers,
+    svg,
+    swap,
+    wrk,
+)
 from bench.body_size import body_of
 from bench.cells import AIMED, RAW, Cell, cells, groups
 from bench.configurations import DEFAULT
@@ -246,3 +259,33 @@ def served() -> Facts:
 
 def test_times_has_two_decimals() -> None:
     assert page.times(2.345) == "2.35"
+
+
+def test_slow_answers_are_told_by_the_stage_of_the_deploy_in_which_they_were_given() -> None:
+    seconds = {"total": 6.0, "settle": 1.0, "store": 1.0, "gate": 3.0, "gate.memory": 0.5, "gate.trial": 2.0}
+    event = {"monotonic": 106.0, "seconds": {**seconds, "gate.replay": 0.5, "load": 0.75, "swap": 0.25}}
+    spans = list(slow_answers.spans(event, 106.5))
+    assert spans == [
+        ("the copy", 100.0, 102.0),
+        ("checks before the trial", 102.0, 102.5),
+        ("the trial", 102.5, 104.5),
+        ("checks after it", 104.5, 105.0),
+        ("load and swap", 105.0, 106.0),
+        ("half a second after", 106.0, 106.5),
+    ]
+    answers = [
+        Taken(sent, sent + took, 200, "a") for sent, took in ((103.0, 0.1), (103.5, 0.3), (105.4, 0.3), (110, 9))
+    ]
+    facts: dict[str, list[float]] = {}
+    slow_answers.keep(answers, event, slow=0.2, until=106.5, name="a", facts=facts)
+    found = {stage: [facts[f"{what} in {stage}, a"] for what in ("answers", "slow")] for stage, _, _ in spans}
+    assert found["the trial"] == [[2.0], [1.0]]
+    assert found["load and swap"] == [[1.0], [1.0]]
+    assert found["the copy"] == [[0.0], [0.0]]
+    assert slow_answers.table(["a"], facts).rows[2][:2] == ("a", "the trial")
+    told = slow_answers.where("a", facts)
+    assert told == "of the answers slower than the p99 before, 1 in the trial, 1 in load and swap"
+
+
+def test_time_of_an_event_is_told_by_the_clock_that_does_not_jump() -> None:
+    assert slow_answers.monotonic_of("1970-01-01T00:01:40.500Z", now=103.0, monotonic_now=10.0) == pytest.approx(7.5)
