@@ -55,6 +55,9 @@ from daemon.web.metrics import Happenings, Watch, note_refusal
 
 LOG = logging.getLogger("modeldrop")
 
+LONGEST_LOAD_STOPS = 12
+"""So often is a deployer that loads a model asked to end, each time for some seconds."""
+
 
 def check(settings: Settings) -> None:
     """Raises ConfigError for a setting that is wrong on this machine, though its form is right."""
@@ -119,10 +122,18 @@ def _assemble(settings: Settings, undo: ExitStack, known: Known) -> Daemon:
 
 
 def _restoring(deployer: Deployer, undo: ExitStack) -> Sequence["Future[Release | None]"]:
-    """Has the deployer begin with what served before; ``undo`` stops it."""
-    undo.callback(deployer.stop)
+    """Has the deployer begin with what served before; ``undo`` stops it, and waits until it has ended."""
+    undo.callback(_end, deployer)
     deployer.start()
     return deployer.restore()
+
+
+def _end(deployer: Deployer) -> None:
+    """Before what it uses is closed; a load cannot be stopped, so this may take as long as one."""
+    for _ in range(LONGEST_LOAD_STOPS):
+        if deployer.stop():
+            return
+    LOG.error("a model is still being loaded; the start has failed, and what it uses is closed")
 
 
 def _make_folder(folder: Path, setting: str) -> None:

@@ -17,6 +17,7 @@ from daemon import assembly, front, lookout, reception, spine
 from daemon.api import build_app
 from daemon.assembly import assemble, check
 from daemon.config import Settings, load
+from daemon.deployer import Deployer
 from daemon.errors import ConfigError, StartupError
 from daemon.holder import ModelHolder
 from daemon.intake.statelock import StateLock
@@ -222,6 +223,26 @@ def test_part_that_cannot_be_made_takes_all_the_others_down(
             assemble(settings)
     assert not (tmp_path / "http.sock").exists()
     assert assemble(settings).close()
+
+
+def test_start_that_fails_while_a_model_is_loaded_waits_for_that_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = Deployer.stop
+    said: list[bool] = []
+
+    def slowly(deployer: Deployer) -> bool:
+        said.append(len(said) == 2)
+        return stop(deployer) and said[-1]
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("cannot be made")
+
+    monkeypatch.setattr(Deployer, "stop", slowly)
+    monkeypatch.setattr(assembly, "build_front", fail)
+    with pytest.raises(RuntimeError):
+        assemble(settings_in(tmp_path, "server: {port: 0}"))
+    assert said[:3] == [False, False, True]
 
 
 def test_unix_socket_is_gone_when_the_daemon_is_closed(tmp_path: Path) -> None:

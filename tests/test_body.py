@@ -10,6 +10,7 @@ from daemon.http.loans import Loans
 from daemon.http.spool import Spool
 
 SHORT = 100
+LENT = 30_000
 
 
 @pytest.fixture
@@ -57,6 +58,17 @@ def test_body_goes_to_the_disk_while_others_have_the_memory(spool: Spool) -> Non
     first.close()
     first.close()
     assert body_of(spool, [b"c" * 2000], length=2000).in_memory
+
+
+@pytest.mark.parametrize("length", [SHORT, 20_000, 2 * LENT])
+def test_body_that_comes_byte_by_byte_is_held_in_few_pieces(tmp_path: Path, length: int) -> None:
+    whole = bytes(number % 251 for number in range(length))
+    body = body_of(Spool(tmp_path, SHORT, Loans(LENT, LENT)), [whole[:1], whole[1:7000]], length=length)
+    for place in range(7000, length):
+        body.append(whole[place : place + 1])
+    assert len(body._batch) <= 4
+    assert body.getfile().read() == whole
+    body.close()
 
 
 def test_short_body_is_lent_nothing(spool: Spool) -> None:

@@ -75,7 +75,7 @@ def test_quick_release_counts_as_slow_after_several_slow_predictions_not_after_o
     now = 0.0
     monkeypatch.setattr("daemon.web.faces.time.thread_time", lambda: now)
     face = Face(release_of(1))
-    for seconds in [20e-6] * 20 + took:
+    for seconds in [20e-6] * 40 + took:
         for _ in range(TIMED_ONCE_IN):
             started = face.started()
             now += seconds

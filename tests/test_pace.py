@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from daemon.runtime import Pace, elements
+from daemon.runtime.pace import DOUBLED_SECONDS
 from daemon.runtime.plans import LONGEST_SECONDS
 
 LIMIT_SECONDS = 0.25
@@ -71,3 +72,17 @@ def test_larger_runs_are_found_to_fit_where_a_run_costs_the_same_whatever_goes_i
 
 def test_elements_are_those_of_all_inputs() -> None:
     assert elements({"x": np.zeros((3, 4)), "k": np.zeros(3), "none": np.zeros((5, 0))}) == 15
+
+
+def test_runs_of_a_model_that_mostly_costs_the_same_grow_to_what_fits() -> None:
+    told, rows = Pace(LIMIT_SECONDS), 1
+    for _ in range(200):
+        told.ran(rows, 0.110 + 0.005 * (rows - 1))
+        rows = max((more for more in range(1, 9) if told.fits(more)), default=1)
+    assert rows == 8
+
+
+def test_what_is_far_from_long_may_be_doubled_and_what_is_near_may_not() -> None:
+    assert pace((10, DOUBLED_SECONDS)).fits(20)
+    assert not pace((10, DOUBLED_SECONDS)).fits(21)
+    assert not pace((10, DOUBLED_SECONDS * 1.01)).fits(20)

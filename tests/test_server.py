@@ -450,6 +450,19 @@ def test_body_of_known_length_needs_no_disk_while_there_is_memory_for_it(serve: 
         assert client.post("/x", bytes(600_000)).status == 200
 
 
+def test_answer_to_head_says_nothing_of_a_length_that_the_application_does_not_say(
+    serve: Serve, tmp_path: Path
+) -> None:
+    def app(_environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return []
+
+    with serve(tmp_path, app=app) as running, running.client() as client:
+        reply = client.get("/x", head=True)
+    assert reply.status == 200
+    assert reply.headers.get("content-length") != "0"
+
+
 # pools
 
 

@@ -16,6 +16,9 @@ from daemon.http.spool import Spool
 BATCH_BYTES = 256 << 10
 """What is handed to the disk's thread at once: handing over costs more than the system call."""
 
+SMALL_BYTES = 4 << 10
+"""What is shorter is not kept as it came."""
+
 LAG_BYTES = 1 << 20
 """What may wait for the disk; past it nothing more of that body is read from its client."""
 
@@ -37,7 +40,7 @@ class Body:
         self._size = 0
         self._memory: BytesIO | None = None  # once all is there
         self._spooled = False
-        self._batch: list[bytes] = []
+        self._batch: list[bytes | bytearray] = []
         self._batch_bytes = 0
         self._closed = False
         self._file: Any = None  # the spool thread's, as long as bytes are pending
@@ -56,7 +59,7 @@ class Body:
     def append(self, piece: bytes) -> None:
         """Take the next bytes. Raises ``OSError`` if earlier ones could not be stored."""
         self._size += len(piece)
-        self._batch.append(piece)
+        gather(self._batch, piece)
         self._batch_bytes += len(piece)
         if self._size <= self._memory_bytes:
             return
@@ -105,11 +108,11 @@ class Body:
             self._pending_bytes += self._batch_bytes
         self._spool.submit(partial(self._store, self._take_batch()))
 
-    def _take_batch(self) -> list[bytes]:
+    def _take_batch(self) -> list[bytes | bytearray]:
         batch, self._batch, self._batch_bytes = self._batch, [], 0
         return batch
 
-    def _store(self, batch: list[bytes]) -> None:
+    def _store(self, batch: list[bytes | bytearray]) -> None:
         error = None if self._closed else self._write(batch)
         with self._stored:
             lagged = self.lags
@@ -119,7 +122,7 @@ class Body:
         if lagged and not self.lags:
             self._room_made()
 
-    def _write(self, batch: list[bytes]) -> OSError | None:
+    def _write(self, batch: list[bytes | bytearray]) -> OSError | None:
         """Write ``batch``; return why it, or one before it, could not be stored."""
         if self._error is not None or not batch:
             return self._error
@@ -136,6 +139,17 @@ class Body:
         if self._file is not None:
             with suppress(OSError):  # a full disk says so once more
                 self._file.close()
+
+
+def gather(pieces: list[bytes | bytearray], piece: bytes) -> None:
+    """Adds ``piece`` to ``pieces``; small ones are put together, as each object weighs more than a few bytes."""
+    last = pieces[-1] if pieces else None
+    if len(piece) >= SMALL_BYTES or last is None:
+        pieces.append(piece)
+    elif isinstance(last, bytearray) and len(last) < BATCH_BYTES:
+        last += piece
+    else:
+        pieces.append(bytearray(piece))
 
 
 class _NoBody:

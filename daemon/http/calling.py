@@ -54,7 +54,8 @@ class AppAnswer(Answer):
     def execute(self) -> None:
         assert self._pieces is not None
         try:
-            if self.content_length is None and isinstance(self._pieces, list | tuple):
+            is_whole = isinstance(self._pieces, list | tuple) and self.request.command != "HEAD"
+            if is_whole and self.content_length is None:
                 self.content_length = sum(map(len, self._pieces))
             for piece in self._pieces:
                 if piece:

@@ -1,4 +1,6 @@
-"""One connection: reading, timing, lingering, closing. Entered by the loop thread alone, but for what it inherits."""
+"""One connection: reading, timing, lingering, closing. Entered by the loop thread alone, but for what it inherits and
+what it waits for, which serving threads look at.
+"""
 
 import logging
 import socket
@@ -98,7 +100,8 @@ class Channel(ServingHalf):
         if self.will_close or self.close_when_flushed or self.total_outbufs_len:
             return False
         is_full = len(self.requests) > self.adj.channel_request_lookahead
-        return not (is_full or (self.request is not None and self.request.lags))
+        request = self.request  # looked at once: this is asked by serving threads as well
+        return not (is_full or (request is not None and request.lags))
 
     def writable(self) -> bool:
         waits = self.total_outbufs_len or self.will_close or self.close_when_flushed

@@ -38,6 +38,7 @@ class Front:
             max_request_header_size=limits.header_bytes,
             max_request_body_size=UNBOUNDED,
             log_socket_errors=False,
+            channel_request_lookahead=0,  # what a poller may leave out rests on it
         )
 
     @property

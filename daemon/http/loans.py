@@ -1,7 +1,7 @@
 """Memory that is lent to those who need it, up to a sum. Any thread."""
 
 from collections.abc import Callable
-from threading import Lock
+from threading import RLock
 from weakref import finalize
 
 
@@ -9,7 +9,7 @@ class Loans:
     """``total_bytes`` of memory, lent in parts of at most ``largest_bytes``. Thread-safe."""
 
     def __init__(self, total_bytes: int, largest_bytes: int) -> None:
-        self._lock = Lock()
+        self._lock = RLock()  # a collection of garbage in ``lend`` may find a borrower, in the same thread
         self._free_bytes = total_bytes  # guarded by _lock
         self._largest_bytes = largest_bytes
 
@@ -19,7 +19,7 @@ class Loans:
         To give back again does nothing.
         """
         with self._lock:
-            if size > min(self._free_bytes, self._largest_bytes):
+            if size > self._largest_bytes or size > self._free_bytes:
                 return None
             self._free_bytes -= size
         return finalize(borrower, self._take_back, size)

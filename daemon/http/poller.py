@@ -21,7 +21,7 @@ class Poller:
     than the requests. Here a source is asked only after something happened to it, or after it said ``changed``.
 
     Epoll flags have the values of poll's on Linux; elsewhere poll itself serves. The loop's thread owns everything but
-    ``_changed``, ``_woken`` and the bell.
+    ``_changed``, ``_woken`` and the bell; who has served looks into ``_watched``.
     """
 
     def __init__(self, *, use_epoll: bool = hasattr(select, "epoll")) -> None:

@@ -11,7 +11,7 @@ from io import BytesIO
 from threading import Lock
 from typing import Any
 
-from daemon.http.body import Body
+from daemon.http.body import Body, gather
 from daemon.http.linger import Linger
 from daemon.http.terms import Terms
 from daemon.http.values import INTERNAL_ERROR, NOT_STORED, TIMED_OUT, Admission, HttpError, bad_request, too_large
@@ -27,10 +27,10 @@ Inflows = dict[int, "Inflow"]
 
 
 class Inflow:
-    """One body: in memory where it was announced as short, else by way of ``Body`` to the spool.
+    """One body: in memory where it was announced as short, else in a ``Body``: in memory that is lent, or spooled.
 
-    granian reads no more from the client than was asked for, so memory stays bounded by one piece. ``length`` is None
-    for a body that comes in chunks, which may have as many bytes as its ``admission`` says.
+    granian reads no more from the client than was asked for, so what waits for the disk is bounded by one piece.
+    ``length`` is None for a body that comes in chunks, which may have as many bytes as its ``admission`` says.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Inflow:
         self._settled: Settled | None = settled  # until it is called: it refers to who refers to this one
         self.received = 0
         self._since = time.monotonic()
-        self._pieces: list[bytes] = []
+        self._pieces: list[bytes | bytearray] = []
         is_short = length is not None and length <= terms.spool.spool_bytes
         self._body = None if is_short else Body(terms.spool, self._room_made, length=length)
         self._turn = Lock()
@@ -141,7 +141,7 @@ class Inflow:
             return
         body = self._body
         if body is None:
-            self._pieces.append(piece)
+            gather(self._pieces, piece)
         else:
             body.append(piece)
         if self.received == self._length:

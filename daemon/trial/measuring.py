@@ -76,8 +76,10 @@ def _compare(
             return {"equals_single": False, "reason": f"a batch of {size} gives other outputs than its rows alone"}
         worst = max(worst, gap)
         half = watch.seconds_of(stacked, first=watch.last_seconds, most=2 * half)
-        ran.append(({"batch": size, "seconds": half}, stacked))
-        runs.append(ran[-1][0])
+        batch: dict[str, Any] = {"batch": size, "seconds": half}
+        runs.append(batch)
+        if sum(run["seconds"] for run, _ in ran) + half <= MORE_SECONDS:
+            ran.append((batch, stacked))  # else there will be no time for it, and it takes memory
     if len(runs) == 1:
         return _unknown("there was no time for a batch (gate.trial.measure_ms)")
     _run_again(watch, ran)

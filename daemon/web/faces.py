@@ -18,8 +18,8 @@ QUICK_SECONDS = 100e-6
 
 TIMED_ONCE_IN = 8
 """One prediction in so many."""
-LONGEST_COUNTED_SECONDS = 2 * QUICK_SECONDS
-"""Two in a row must have taken longer before a quick release counts as slow: now and then one does by chance."""
+FORGIVEN_ONCE_IN = 32
+"""One slow one among so many that are timed may be chance, and is not counted; the next one is, in full."""
 NOT_QUICK_SECONDS = 1.0
 """What a release counts for that took its time: many quick predictions must follow before it counts as quick again."""
 
@@ -34,7 +34,7 @@ class Tongue(NamedTuple):
 class Face:
     """One release to those who ask it: how each dialect is read for it, and what a prediction of it takes."""
 
-    __slots__ = ("_counted", "_tongues", "_turn", "batch_size", "pace", "release", "seconds")
+    __slots__ = ("_counted", "_quick_in_a_row", "_tongues", "_turn", "batch_size", "pace", "release", "seconds")
 
     def __init__(self, release: Release) -> None:
         self.release = release
@@ -44,6 +44,7 @@ class Face:
         """How long its runs take."""
         self.seconds = QUICK_SECONDS  # a running mean
         self._turn = 0
+        self._quick_in_a_row = 0
         self._tongues: dict[str, Tongue] = {}  # by dialect
         self._counted = _input_with_rows(release.signature)
 
@@ -78,8 +79,12 @@ class Face:
 
     def ended(self, started: float | None) -> None:
         """What waited for other threads does not count, and one alone that took long changes nothing."""
-        if started is not None:
-            took = min(time.thread_time() - started, LONGEST_COUNTED_SECONDS)
+        if started is None:
+            return
+        took = time.thread_time() - started
+        is_slow, quick_before = took >= QUICK_SECONDS, self._quick_in_a_row
+        self._quick_in_a_row = 0 if is_slow else quick_before + 1
+        if not is_slow or quick_before < FORGIVEN_ONCE_IN:
             self.seconds += (took - self.seconds) / 4
 
     @property
