@@ -86,3 +86,15 @@ def test_what_is_far_from_long_may_be_doubled_and_what_is_near_may_not() -> None
     assert pace((10, DOUBLED_SECONDS)).fits(20)
     assert not pace((10, DOUBLED_SECONDS)).fits(21)
     assert not pace((10, DOUBLED_SECONDS * 1.01)).fits(20)
+
+
+def test_small_runs_between_large_ones_do_not_make_these_smaller() -> None:
+    told, most = Pace(LIMIT_SECONDS), []
+    for _ in range(100):
+        left = 16
+        while left:  # a group, as large as runs may be, and what is left of it
+            rows = max((more for more in range(1, left + 1) if told.fits(more)), default=1)
+            most.append(rows)
+            told.ran(rows, 0.060 + 0.004 * rows)
+            left -= rows
+    assert max(most[-20:]) == 16

@@ -5,7 +5,7 @@ import time
 from daemon.http.front import Front
 
 TURN_SECONDS = 0.05
-"""How often the deadlines are looked at; answers wake the loop by themselves."""
+"""How often the deadlines are looked at; the last answer of a connection wakes the loop by itself."""
 
 STOP_SECONDS = 0.2
 """What threads whose connections were cut get to notice it."""

@@ -117,7 +117,8 @@ class Request(HTTPRequestParser):
         if self.path.startswith("/"):
             # waitress will do so for PATH_INFO: guard, pools and application must judge one path.
             self.path = "/" + self.path.lstrip("/")
-        if not (self.chunked or self.expect_continue or "TRANSFER_ENCODING" in self.headers):
+        is_usual = not (self.chunked or self.expect_continue or "TRANSFER_ENCODING" in self.headers)
+        if is_usual and self.content_length < self.adj.max_request_body_size:
             self.head_environ = environ_of_head(self)
             made = {name: self.__dict__[name] for name in _MADE_OF_HEAD if name in self.__dict__}
             self._terms.heads.keep(header_plus, made)

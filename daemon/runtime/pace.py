@@ -10,7 +10,7 @@ from daemon.runtime.dtypes import Array
 from daemon.runtime.plans import LONGEST_SECONDS
 
 WEIGHT = 0.25
-"""What the last run counts beside all before it."""
+"""What the last run counts beside all before it, were they as large."""
 DOUBLED_SECONDS = LONGEST_SECONDS / 1.6
 """Twice of what took no longer is long by a quarter, at worst."""
 PATIENCE = 4.0
@@ -20,18 +20,18 @@ MOST_SECONDS = 2.0
 
 
 class Pace:
-    """A running mean of the seconds that an element takes; what is not known yet fits.
+    """The seconds that an element took in the runs of late; what is not known yet fits.
 
     Thread-safe: of two runs that are told at once, one may be lost without loss. ``limit_seconds`` is what a run may
-    take in any case. Runs that cost the same whatever goes in are told less well, which mends itself: what is far from
-    long may be doubled, and the larger run shows how little an element takes.
+    take in any case. A run counts by its elements, so that small ones say little where much of a run costs the same
+    whatever goes in; and what is far from long may be doubled, so that such runs find out what fits.
     """
 
-    __slots__ = ("_each", "_last", "_limit_seconds")
+    __slots__ = ("_elements", "_last", "_limit_seconds", "_seconds")
 
     def __init__(self, limit_seconds: float) -> None:
         self._limit_seconds = limit_seconds
-        self._each = 0.0
+        self._elements = self._seconds = 0.0  # of all runs, each later one taking a part of those before away
         self._last = (0, 0.0)  # elements and seconds of the last run
 
     def fits(self, elements: int) -> bool:
@@ -46,16 +46,28 @@ class Pace:
 
     def ran(self, elements: int, seconds: float) -> None:
         """A run took so long."""
-        if elements:
-            each, before = seconds / elements, self._each
-            self._each = before + (each - before) * WEIGHT if before else each
+        if not elements:
+            return
+        if self._elements:
+            self._elements = self._elements * (1 - WEIGHT) + elements
+            self._seconds = self._seconds * (1 - WEIGHT) + seconds
             self._last = (elements, seconds)
+        else:
+            self._start_from(elements, seconds)
 
     def overran(self, elements: int, seconds: float) -> None:
         """A run was given up after so long; it may have needed twice that."""
-        if elements:
-            self._each = max(self._each, 2 * seconds / elements)
-            self._last = (elements, 2 * seconds)
+        if elements and 2 * seconds / elements > self._each:
+            self._start_from(elements, 2 * seconds)
+
+    def _start_from(self, elements: int, seconds: float) -> None:
+        """Counts one run as if all before had been like it."""
+        self._elements, self._seconds = elements / WEIGHT, seconds / WEIGHT
+        self._last = (elements, seconds)
+
+    @property
+    def _each(self) -> float:
+        return self._seconds / self._elements if self._elements else 0.0
 
 
 def elements(inputs: Mapping[str, Array]) -> int:

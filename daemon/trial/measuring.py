@@ -127,7 +127,7 @@ class _Watch:
         """What a ``batch`` takes that took ``first``: a long run is taken at its word, unless it is beyond ``most``."""
         if LONG_SECONDS <= first <= most:
             return first
-        again = self.least(batch, expected=min(first, most)) if self.has_time_for(min(first, most)) else None
+        again = self.least(batch, expected=min(first, most)) if self.has_time_for(first) else None
         return first if again is None else min(first, again)
 
     def least(self, inputs: Mapping[str, Array], *, expected: float) -> float | None:
