@@ -62,7 +62,7 @@ class Server:
     ) -> None:
         self._limits = limits
         self._pools = Pools(limits, is_slow, is_quick, grouping)
-        self._spool = Spool(spool_dir, limits.spool_bytes, Loans(limits.bodies_bytes, limits.body_bytes))
+        self._spool = Spool(spool_dir, limits.spool_bytes, Loans(limits.lent_bytes, limits.largest_loan_bytes))
         self._front = Front(app, Terms(limits, guard, self._spool, on_refusal=on_refusal), self._pools)
         self._listeners = [Listener(sock, self._front) for sock in sockets]
         self._drain_asked = False

@@ -319,7 +319,7 @@ def test_disk_that_lags_stops_the_reading_until_it_has_caught_up(
         assert source is made.channel
         asked_again.set()
 
-    with bench(tmp_path, Limits(bodies_bytes=0)) as made:
+    with bench(tmp_path, Limits(lent_bytes=0)) as made:
         made.server._spool.start()
         monkeypatch.setattr(Poller, "changed", ask_again)
         made.bring(UPLOAD + bytes(600_000))
@@ -335,7 +335,7 @@ def test_disk_that_lags_stops_the_reading_until_it_has_caught_up(
 
 def test_body_whose_last_piece_cannot_be_stored_is_507_and_the_connection_kept(tmp_path: Path) -> None:
     with (
-        serving(tmp_path / "missing", limits=Limits(spool_bytes=10, bodies_bytes=0)) as running,
+        serving(tmp_path / "missing", limits=Limits(spool_bytes=10, lent_bytes=0)) as running,
         running.client() as client,
     ):
         for _ in range(2):
@@ -345,7 +345,7 @@ def test_body_whose_last_piece_cannot_be_stored_is_507_and_the_connection_kept(t
 
 def test_spooled_bodies_leave_no_descriptor_open(tmp_path: Path) -> None:
     open_before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-    with serving(tmp_path, guard=admit_all, limits=Limits(bodies_bytes=0)) as running:
+    with serving(tmp_path, guard=admit_all, limits=Limits(lent_bytes=0)) as running:
         with running.client() as whole, running.client() as half:
             assert whole.post("/x", bytes(600_000)).status == 200
             half.send(UPLOAD + bytes(600_000))
@@ -357,7 +357,7 @@ def test_spooled_bodies_leave_no_descriptor_open(tmp_path: Path) -> None:
 def test_disk_that_is_slow_keeps_no_other_connection_waiting(tmp_path: Path, disk: SlowDisk) -> None:
     body = os.urandom(1 << 20)
     with (
-        serving(tmp_path, limits=Limits(bodies_bytes=0)) as running,
+        serving(tmp_path, limits=Limits(lent_bytes=0)) as running,
         running.client() as sender,
         running.client() as other,
     ):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from daemon.runtime import Pace, elements
+from daemon.runtime import Pace, elements_of
 from daemon.runtime.pace import DOUBLED_SECONDS
 from daemon.runtime.plans import LONGEST_SECONDS
 
@@ -71,7 +71,7 @@ def test_larger_runs_are_found_to_fit_where_a_run_costs_the_same_whatever_goes_i
 
 
 def test_elements_are_those_of_all_inputs() -> None:
-    assert elements({"x": np.zeros((3, 4)), "k": np.zeros(3), "none": np.zeros((5, 0))}) == 15
+    assert elements_of({"x": np.zeros((3, 4)), "k": np.zeros(3), "none": np.zeros((5, 0))}) == 15
 
 
 def test_runs_of_a_model_that_mostly_costs_the_same_grow_to_what_fits() -> None:

@@ -425,7 +425,7 @@ def test_long_body_waits_in_the_given_folder_without_a_name(serve: Serve, tmp_pa
         start_response("200 OK", [("Content-Length", str(len(str(size))))])
         return [str(size).encode()]
 
-    with serve(tmp_path, app=app, limits=Limits(bodies_bytes=0)) as running, running.client() as client:
+    with serve(tmp_path, app=app, limits=Limits(lent_bytes=0)) as running, running.client() as client:
         assert client.post("/x", bytes(600_000)).body == b"600000"
     assert places[0].startswith(str(tmp_path))
     assert places[0].endswith("(deleted)")
@@ -433,12 +433,12 @@ def test_long_body_waits_in_the_given_folder_without_a_name(serve: Serve, tmp_pa
 
 
 def test_body_that_cannot_be_stored_is_507(serve: Serve, tmp_path: Path) -> None:
-    with serve(tmp_path / "missing", limits=Limits(bodies_bytes=0)) as running, running.client() as client:
+    with serve(tmp_path / "missing", limits=Limits(lent_bytes=0)) as running, running.client() as client:
         assert client.post("/x", bytes(600_000)).json["code"] == "insufficient_storage"
 
 
 def test_body_of_known_length_needs_no_disk_while_there_is_memory_for_it(serve: Serve, tmp_path: Path) -> None:
-    with serve(tmp_path / "missing", limits=Limits(bodies_bytes=700_000)) as running, running.client() as client:
+    with serve(tmp_path / "missing", limits=Limits(lent_bytes=700_000)) as running, running.client() as client:
         loans = running.server._spool.loans
         assert client.post("/x", bytes(600_000)).status == 200
         _until(lambda: loans.free_bytes == 700_000)

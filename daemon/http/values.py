@@ -37,9 +37,9 @@ class Limits:
     recv_bytes: int = 64 << 10
     spool_bytes: int = 512 << 10
     """A body longer than this goes to a file, unless memory is lent to it."""
-    body_bytes: int = 16 * MIB
+    largest_loan_bytes: int = 16 * MIB
     """No more memory is lent to one body, which must announce its length."""
-    bodies_bytes: int = 64 * MIB
+    lent_bytes: int = 64 * MIB
     """So much is lent to all of them."""
     backlog: int = 1024
 

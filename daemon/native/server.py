@@ -66,7 +66,7 @@ class NativeServer:
     ) -> None:
         self._limits = limits
         self._pools = Pools(limits, is_slow, is_quick, grouping)
-        self._spool = Spool(spool_dir, limits.spool_bytes, Loans(limits.bodies_bytes, limits.body_bytes))
+        self._spool = Spool(spool_dir, limits.spool_bytes, Loans(limits.lent_bytes, limits.largest_loan_bytes))
         self._desk = Desk(app, Terms(limits, guard, self._spool, on_refusal=on_refusal), self._pools)
         self._bell: SimpleQueue[None] = SimpleQueue()  # which a signal handler may ring, wherever it comes in between
         self._workers = [Worker(sock, self._desk, self._ring) for sock in sockets]

@@ -12,7 +12,7 @@ from daemon.runtime.flat_json import read_flat
 from daemon.runtime.gears import Gearbox, complete, is_complete, waits_for_cores
 from daemon.runtime.headroom import Headroom, headroom
 from daemon.runtime.memory import trim
-from daemon.runtime.pace import Pace, elements
+from daemon.runtime.pace import Pace, elements_of
 from daemon.runtime.plans import batch_limit_seconds, batch_size
 from daemon.runtime.port import Engine, Output
 from daemon.runtime.sessions import EngineOptions, can_save, check_providers, saved_key
@@ -44,7 +44,7 @@ __all__ = [
     "complete",
     "decode",
     "decoder_of",
-    "elements",
+    "elements_of",
     "encode",
     "first_run",
     "fit",

@@ -12,7 +12,7 @@ import numpy as np
 from daemon.errors import HandOver, ModeldropError, RunTimeout
 from daemon.release import Signature
 from daemon.runtime.dtypes import Array
-from daemon.runtime.pace import elements
+from daemon.runtime.pace import elements_of
 from daemon.runtime.port import Output
 
 Run = Callable[[Mapping[str, Array]], list[Output]]
@@ -61,7 +61,7 @@ class Batch:
 
     def add(self, inputs: Mapping[str, Array]) -> Share:
         """Takes one member's inputs by name, as ``decode`` gives them."""
-        rows, size = self._rows(inputs), elements(inputs)
+        rows, size = self._rows(inputs), elements_of(inputs)
         if rows is None or not self._fits(size):
             return Share(None)
         form = tuple((name, array.dtype.str, array.shape[1:]) for name, array in sorted(inputs.items()))

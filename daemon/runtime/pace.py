@@ -70,6 +70,6 @@ class Pace:
         return self._seconds / self._elements if self._elements else 0.0
 
 
-def elements(inputs: Mapping[str, Array]) -> int:
+def elements_of(inputs: Mapping[str, Array]) -> int:
     """How much goes into a run."""
     return sum(array.size for array in inputs.values())

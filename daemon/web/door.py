@@ -60,18 +60,20 @@ class PredictDoor:
         return self._tell(environ, start_response, self._predict, environ, route)
 
     def _predict(self, environ: dict[str, Any], route: Route) -> Prediction:
-        if not self._is_open:
-            authorise(head_of(environ), self._tokens)
+        self._authorise(environ)
         return self._predictor.answer(route.dialect, Asked(route.target, environ))
 
     def _joined(self, environ: dict[str, Any], route: Route, group: Group) -> Predict:
         """Joins ``group``; what gives the answer, or raises what was found wrong with the request."""
         try:
-            if not self._is_open:
-                authorise(head_of(environ), self._tokens)
+            self._authorise(environ)
             return self._predictor.join(group, route.dialect, Asked(route.target, environ))
         except Exception as error:
             return partial(_raise, error)
+
+    def _authorise(self, environ: dict[str, Any]) -> None:
+        if not self._is_open:
+            authorise(head_of(environ), self._tokens)
 
     def _tell_later(self, environ: dict[str, Any], predict: Predict, start_response: Any) -> Iterator[bytes]:
         """The answer, made when it is gone through: until then, others may join."""

@@ -11,7 +11,7 @@ from daemon.gate import RequestRing
 from daemon.holder import Serving
 from daemon.lane.probation import Probation
 from daemon.release import Release
-from daemon.runtime import Array, Batch, Output, elements, waits_for_cores
+from daemon.runtime import Array, Batch, Output, elements_of, waits_for_cores
 from daemon.web.asking import Asked
 from daemon.web.faces import Face
 
@@ -64,7 +64,7 @@ class Runs:
         """
 
         def run(inputs: Mapping[str, Array]) -> list[Output]:
-            seconds = min(face.pace.limit_seconds(elements(inputs)), self._timeout_seconds)
+            seconds = min(face.pace.limit_seconds(elements_of(inputs)), self._timeout_seconds)
             return _paced(serving, face, inputs, seconds)
 
         return Batch(serving.release.signature, run, most=most, fits=face.pace.fits)
@@ -83,7 +83,7 @@ class Runs:
 
 def _paced(serving: Serving, face: Face, inputs: Mapping[str, Array], timeout_seconds: float) -> list[Output]:
     """As the engine runs it; what it took tells how much is best run together."""
-    size, started = elements(inputs), perf_counter()
+    size, started = elements_of(inputs), perf_counter()
     try:
         outputs = serving.engine.run(inputs, timeout_seconds=timeout_seconds)
     except RunTimeout:
