@@ -164,3 +164,12 @@ def test_arrays_outlive_the_parser_and_the_body() -> None:
     for _ in range(5):
         read(orjson.dumps({"inputs": [[-1.0] * 3000]}))
     assert array.tolist() == first
+
+
+@pytest.mark.parametrize("shape", [("n", 3), (2, 3), (2, "m"), ("n", "m", 1)])
+@pytest.mark.parametrize(
+    "value", [[[1.0, 2.0, 3.0, 4.0]], [[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]
+)
+def test_shape_that_does_not_fit_is_told_as_by_the_long_way(shape: tuple[Dim, ...], value: object) -> None:
+    signature = Signature((TensorSpec("x", "float32", shape),), (TensorSpec("y", "float32", None),))
+    assert outcome(lambda: decoder_of(signature)(value)) == outcome(lambda: decode(value, signature))

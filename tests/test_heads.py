@@ -1,5 +1,6 @@
 """A head that came before is read as it was the first time, and nothing of one request gets into another."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,30 @@ def test_request_that_is_refused_each_time_leaves_nothing_behind(tmp_path: Path)
         request = read(refusing, HEADS[0])
         assert request.error.status == 413
         request.close()
+
+
+@pytest.mark.parametrize("cut", [1, 30, 45])
+def test_head_that_came_in_two_parts_is_one_however_the_second_begins(terms: Terms, cut: int) -> None:
+    known = HEADS[0] + b"\r\n"
+    read(terms, HEADS[0])
+    whole = b"POST /other HTTP/1.1\r\nHost: a\r\nX-Note: "[:cut].ljust(cut, b"x") + known
+    request, plain = (Request(Adjustments(), each, "127.0.0.1", lambda: None) for each in (terms, fresh(terms)))
+    assert request.received(whole[:cut]) == cut
+    assert plain.received(whole[:cut]) == cut
+    assert request.received(whole[cut:]) == plain.received(whole[cut:])
+    assert (request.path, request.headers, request.error) == (plain.path, plain.headers, plain.error)
+
+
+def fresh(terms: Terms) -> Terms:
+    """The same, that knows no head yet."""
+    return replace(terms, heads=Heads())
+
+
+def test_head_of_an_absurd_length_is_refused_alike_each_time(terms: Terms) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n"
+    first, second = (read(terms, head).error for _ in range(2))
+    assert first is not None
+    assert second == first
 
 
 def test_request_without_a_body_is_kept_too(terms: Terms) -> None:

@@ -308,6 +308,17 @@ LONG = 4 << 20
 """Bytes of a body that goes to a file."""
 
 
+def test_short_body_that_comes_byte_by_byte_is_held_in_few_pieces(tmp_path: Path) -> None:
+    desk, proto = desk_of(tmp_path), Proto()
+    exchange_of(desk, proto, 1001).arrive()
+    for _ in range(1000):
+        proto.pending.come(b"x")
+    [inflow] = desk.inflows.values()
+    assert len(inflow._pieces) == 2
+    assert inflow.file().read() == b"x" * 1000
+    inflow.close()
+
+
 def test_body_that_came_too_slowly_leaves_no_file(tmp_path: Path) -> None:
     desk, proto = desk_of(tmp_path), Proto()
     exchange = exchange_of(desk, proto, LONG)

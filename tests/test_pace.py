@@ -88,13 +88,16 @@ def test_what_is_far_from_long_may_be_doubled_and_what_is_near_may_not() -> None
     assert not pace((10, DOUBLED_SECONDS * 1.01)).fits(20)
 
 
-def test_small_runs_between_large_ones_do_not_make_these_smaller() -> None:
-    told, most = Pace(LIMIT_SECONDS), []
+@pytest.mark.parametrize(("alone", "most_runs"), [(0, 1), (1, 2), (3, 2)])
+def test_small_runs_in_between_do_not_make_the_large_ones_much_smaller(alone: int, most_runs: int) -> None:
+    told, runs = Pace(LIMIT_SECONDS), list[int]()
     for _ in range(100):
-        left = 16
-        while left:  # a group, as large as runs may be, and what is left of it
+        for _ in range(alone):
+            told.ran(1, 0.064)
+        left, made = 16, 0
+        while left:  # a group, in runs as large as they may be
             rows = max((more for more in range(1, left + 1) if told.fits(more)), default=1)
-            most.append(rows)
             told.ran(rows, 0.060 + 0.004 * rows)
-            left -= rows
-    assert max(most[-20:]) == 16
+            left, made = left - rows, made + 1
+        runs.append(made)
+    assert max(runs[-20:]) <= most_runs
