@@ -21,6 +21,7 @@ from daemon.intake import copying
 from daemon.intake.copying import CHUNK_BYTES, Digest, Part
 from daemon.intake.members import fingerprint
 from daemon.intake.store import Store, hash_members
+from daemon.release import Candidate
 
 LARGE = random.Random(3).randbytes(3 * CHUNK_BYTES + 12345)
 
@@ -326,6 +327,35 @@ def test_ingest_of_one_content_by_many_threads_leaves_one_sound_entry(store: Sto
     assert outcomes == [sha256(LARGE).hexdigest()] * 6
     store.verify(outcomes[0])
     assert on_its_way(store) == []
+
+
+def test_entry_that_another_thread_has_just_brought_is_not_set_aside(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = drop(tmp_path / "drop", b"a model")
+    verify, set_aside = store.verify, store._set_aside
+    brought: list[Path] = []
+    lost: list[bool] = []
+    other = threading.Thread(target=lambda: brought.append(store.ingest(parts, ".onnx").path))
+
+    def verify_slowly(digest: str) -> Candidate:
+        try:
+            return verify(digest)
+        finally:
+            if other.ident is None:
+                other.start()
+                other.join(0.3)  # it comes between the look and what follows from it, if it can
+
+    def set_aside_slowly(home: Path) -> None:
+        set_aside(home)
+        lost.append(any(not path.exists() for path in brought))
+
+    monkeypatch.setattr(store, "verify", verify_slowly)
+    monkeypatch.setattr(store, "_set_aside", set_aside_slowly)
+    path = store.ingest(parts, ".onnx").path
+    other.join(10)
+    assert brought == [path]
+    assert lost == [False]
 
 
 def test_ingest_refuses_parts_without_a_model_file(store: Store, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The content-addressed store of private copies that alone is checked, loaded and served.
 
-Entered by the deployer's lane and by request threads that upload; one instance is safe to share, and needs no lock:
-each arrival is written in a folder of its own and renamed in, and of two that bring the same content one wins.
+Entered by the deployer's lane and by request threads that upload; one instance is safe to share. Each arrival is
+written in a folder of its own, without a lock, and renamed in, one after the other: of two that bring the same content
+one wins.
 """
 
 import errno
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 
 from daemon.errors import Rejected, SourceChanged, StoreDamaged, TooLarge
@@ -35,8 +37,6 @@ from daemon.release import Candidate
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
-_PUBLISH_ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ class Store:
         self.root = root
         self._known = known
         self._hashed: dict[str, _Hashed] = {}  # by no lock: whoever hashes an entry anew comes to the same
+        self._publishing = Lock()
         self._tmp = root / "tmp"
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.rmtree(self._tmp, ignore_errors=True)
@@ -182,22 +183,16 @@ class Store:
         home = self.root / fresh.sha256
         for _, path in stored_members(fresh.path):
             date_back(path)
-        for _ in range(_PUBLISH_ATTEMPTS):
+        with self._publishing:  # else one might set aside what another has just renamed in
             with suppress(StoreDamaged):
                 present = self.verify(fresh.sha256)
                 if layout(present.path) == layout(fresh.path):
                     return present
             self._set_aside(home)
-            try:
-                folder.rename(home)
-            except OSError as error:
-                if error.errno not in _TAKEN:
-                    raise
-                continue  # another thread brought the same content between the two steps: look at what it brought
+            folder.rename(home)
             kept = replace(fresh, path=home / fresh.path.name)
             self._hashed[kept.sha256] = _Hashed(kept, stored_parts(kept.path))
             return kept
-        raise Rejected("store", f"store entry {fresh.sha256} cannot be replaced")
 
     def _set_aside(self, home: Path) -> None:
         """Take an entry out in one step, then remove it: nobody sees half of one."""
