@@ -114,13 +114,21 @@ def test_request_without_a_body_is_kept_too(terms: Terms) -> None:
         assert (request.completed, request.command, request.path) == (True, "GET", "/healthz")
 
 
-def test_no_more_heads_are_kept_than_may_be_nor_long_ones() -> None:
-    kept = Heads()
+def test_head_came_before_once_it_was_asked_about_of_late() -> None:
+    kept: Heads[bytes, dict[str, int]] = Heads()
+    assert [kept.came_before(b"a"), kept.came_before(b"b"), kept.came_before(b"a")] == [False, False, True]
     for number in range(heads.MOST):
-        kept.keep(b"%d" % number, {"number": number})
+        kept.came_before(b"%d" % number)
+    assert not kept.came_before(b"a")
+
+
+def test_no_more_heads_are_kept_than_may_be_nor_long_ones() -> None:
+    kept: Heads[bytes, dict[str, int]] = Heads()
+    for number in range(heads.MOST):
+        kept.keep(b"%d" % number, {"number": number}, 3)
     assert kept.get(b"0") == {"number": 0}
-    kept.keep(b"one more", {})
+    kept.keep(b"one more", {}, heads.LONGEST_BYTES)
     assert kept.get(b"0") is None
     assert kept.get(b"one more") == {}
-    kept.keep(b"x" * (heads.LONGEST_BYTES + 1), {})
-    assert kept.get(b"x" * (heads.LONGEST_BYTES + 1)) is None
+    kept.keep(b"long", {}, heads.LONGEST_BYTES + 1)
+    assert kept.get(b"long") is None

@@ -23,17 +23,18 @@ import pytest
 from daemon import assembly
 from daemon.config import load
 from daemon.errors import ConfigError
+from daemon.http.heads import LONGEST_BYTES
 from daemon.http.pools import Pools
 from daemon.http.sockets import bind
 from daemon.http.spool import Spool
 from daemon.http.terms import Terms
-from daemon.http.values import NO_GROUPS, Admission, Limits, never_quick
+from daemon.http.values import NO_GROUPS, Admission, Guard, Limits, never_quick
 from daemon.native import sweep
 from daemon.native.answering import begin, finish
 from daemon.native.connections import Connection, ages_of, backlog_of, bytes_wait, connections_of, cut
 from daemon.native.desk import Desk
 from daemon.native.exchange import Exchange
-from daemon.native.heads import Head, base_environ, headers_of, wsgi_path
+from daemon.native.heads import Head, KnownHeads, base_environ, client_of, headers_of, wsgi_path
 from daemon.native.installed import why_not
 from daemon.native.server import NativeServer
 from daemon.native.stream import Stream
@@ -78,6 +79,17 @@ class Scope:
 # heads
 
 
+HEADER_BYTES = 1 << 16
+
+
+def head_of(*fields: tuple[str, str | None]) -> Head:
+    return Head(Scope, Fields(*fields), base_environ(80), HEADER_BYTES)
+
+
+def environ_of(head: Head) -> dict[str, Any]:
+    return head.environ(client_of(Scope.client), None, length=0)
+
+
 def test_fields_have_the_names_of_wsgi_and_repeated_ones_are_joined() -> None:
     assert headers_of(Fields(("x-a", "1"), ("accept", "b"), ("x-a", "2"))) == {"X_A": "1, 2", "ACCEPT": "b"}
 
@@ -96,17 +108,100 @@ def test_path_is_as_wsgi_wants_it(given: str, seen: str) -> None:
 
 
 def test_environment_has_what_applications_ask_for() -> None:
-    head = Head(Scope(("content-type", "a/b"), ("transfer-encoding", "chunked"), ("host", "h")), "[::ffff:1.2.3.4]:56")
-    environ = head.environ(base_environ(80), None, length=7)
-    assert (environ["REMOTE_ADDR"], environ["REMOTE_PORT"]) == ("1.2.3.4", "56")
+    head = head_of(("content-type", "a/b"), ("transfer-encoding", "chunked"), ("host", "h"))
+    environ = head.environ(client_of("[::ffff:1.2.3.4]:56"), None, length=7)
+    assert (environ["REMOTE_ADDR"], environ["REMOTE_HOST"], environ["REMOTE_PORT"]) == ("1.2.3.4", "1.2.3.4", "56")
     assert (environ["PATH_INFO"], environ["QUERY_STRING"], environ["REQUEST_METHOD"]) == ("/a/Ã©", "b=c", "PUT")
     assert (environ["CONTENT_TYPE"], environ["CONTENT_LENGTH"], environ["HTTP_HOST"]) == ("a/b", "7", "h")
     assert "HTTP_TRANSFER_ENCODING" not in environ
 
 
-@pytest.mark.parametrize(("client", "peer"), [("1.2.3.4:5", "1.2.3.4"), ("[::1]:5", "::1"), ("", "unix")])
-def test_peer_is_an_address_or_unix(client: str, peer: str) -> None:
-    assert Head(Scope(), client).peer == peer
+@pytest.mark.parametrize(
+    ("client", "address", "port"), [("1.2.3.4:5", "1.2.3.4", "5"), ("[::1]:5", "::1", "5"), ("", "unix", "None")]
+)
+def test_client_has_an_address_or_is_unix(client: str, address: str, port: str) -> None:
+    assert client_of(client) == (client, address, port)
+
+
+def known_heads() -> KnownHeads:
+    return KnownHeads(base_environ(80), HEADER_BYTES)
+
+
+def test_head_that_came_before_is_not_made_again() -> None:
+    known = known_heads()
+    once, twice, thrice = (known.of(Scope(("host", "h"), ("accept", "a"))) for _ in range(3))
+    assert once is not twice
+    assert thrice is twice
+
+
+def scope_with(**values: str) -> Any:
+    scope = Scope(("host", "h"))
+    for name, value in values.items():
+        setattr(scope, name, value)
+    return scope
+
+
+@pytest.mark.parametrize(
+    ("other", "differs"),
+    [
+        (Scope(("host", "g")), lambda head: head.headers),
+        (Scope(("host", "h"), ("authorization", "Bearer t")), lambda head: head.headers),
+        (Scope(("host", "h"), ("origin", None)), lambda head: head.headers),
+        (scope_with(path="/b"), lambda head: head.path),
+        (scope_with(query_string="q"), lambda head: head.query),
+        (scope_with(method="POST"), lambda head: head.command),
+        (scope_with(http_version="1"), lambda head: environ_of(head)["SERVER_PROTOCOL"]),
+    ],
+)
+def test_head_that_differs_is_made_for_itself(other: Any, differs: Callable[[Head], object]) -> None:
+    known = known_heads()
+    firsts, seconds = zip(*((known.of(Scope(("host", "h"))), known.of(other)) for _ in range(3)), strict=True)
+    assert firsts[2] is firsts[1]
+    assert [differs(head) for head in firsts] == [differs(firsts[0])] * 3
+    assert [differs(head) for head in seconds] == [differs(seconds[0])] * 3
+    assert differs(firsts[0]) != differs(seconds[0])
+
+
+def test_head_with_a_field_that_cannot_be_read_is_made_each_time() -> None:
+    """granian gives no value that could tell two of them apart, and the names only to whoever asks for them."""
+    known = known_heads()
+    for _ in range(3):
+        assert known.of(Scope(("host", "h"), ("origin", None))).headers == {"HOST": "h", "ORIGIN": "?"}
+        assert known.of(Scope(("host", "h"), ("cookie", None))).headers == {"HOST": "h", "COOKIE": "?"}
+
+
+def test_long_head_is_made_each_time() -> None:
+    known = known_heads()
+    scope = Scope(("host", "h"), ("cookie", "c" * LONGEST_BYTES))
+    assert len({known.of(scope) for _ in range(3)}) == 3
+
+
+def test_environment_that_an_application_changes_is_one_requests_own() -> None:
+    head = head_of(("host", "h"))
+    changed = environ_of(head)
+    changed.clear()
+    assert environ_of(head)["HTTP_HOST"] == "h"
+
+
+def test_requests_of_one_head_have_each_its_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was kept of the first client's request, the second one's tells who that is."""
+    peers: list[tuple[str, str]] = []
+
+    def guard(_method: str, _path: str, _query: str, _headers: Any, peer: str) -> Admission:
+        peers.append(("guard", peer))
+        return Admission(0)
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        peers.append(("app", environ["REMOTE_ADDR"]))
+        return ok(environ, start_response)
+
+    desk = desk_of(tmp_path, app, guard)
+    monkeypatch.setattr(desk.pools, "submit", lambda member, _asked: member.service())
+    known = known_heads()
+    known.of(Scope())
+    for client in ("1.2.3.4:5", "1.2.3.5:5"):
+        Exchange(desk, known.of(Scope()), client_of(client), Proto()).arrive()
+    assert peers == [("guard", "1.2.3.4"), ("app", "1.2.3.4"), ("guard", "1.2.3.5"), ("app", "1.2.3.5")]
 
 
 # answers
@@ -217,10 +312,14 @@ def _send_until_stuck(sock: socket.socket, most: int) -> int:
 # what fails on its way
 
 
-def desk_of(spool_dir: Path, app: Any = None) -> Desk:
+def admit(*_: object) -> Admission:
+    return Admission(1 << 30)
+
+
+def desk_of(spool_dir: Path, app: Any = None, guard: Guard = admit) -> Desk:
     limits = Limits()
     pools = Pools(limits, lambda *_: False, never_quick, NO_GROUPS)
-    return Desk(app, Terms(limits, lambda *_: Admission(1 << 30), Spool(spool_dir, limits.spool_bytes)), pools)
+    return Desk(app, Terms(limits, guard, Spool(spool_dir, limits.spool_bytes)), pools)
 
 
 class Pending:
@@ -281,8 +380,7 @@ def ok(_environ: Any, start_response: Any) -> list[bytes]:
 
 
 def exchange_of(desk: Desk, proto: Proto, length: int = 4) -> Exchange:
-    head = Head(Scope(("content-length", str(length))), Scope.client)
-    return Exchange(desk, base_environ(80), head, proto)
+    return Exchange(desk, head_of(("content-length", str(length))), client_of(Scope.client), proto)
 
 
 def time_out(desk: Desk) -> None:

@@ -121,7 +121,7 @@ class Request(HTTPRequestParser):
         if is_usual and self.content_length < self.adj.max_request_body_size:
             self.head_environ = environ_of_head(self)
             made = {name: self.__dict__[name] for name in _MADE_OF_HEAD if name in self.__dict__}
-            self._terms.heads.keep(header_plus, made)
+            self._terms.heads.keep(header_plus, made, len(header_plus))
 
     def _take_head(self, data: bytes) -> int:
         """Take the next bytes of the head, as waitress does; what was parsed before is not parsed again."""

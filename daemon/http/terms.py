@@ -1,6 +1,8 @@
 """What a request must meet to be read, and where its body goes. Shared by threads, but for the loop's heads."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from daemon.http.heads import Heads
 from daemon.http.spool import Spool
@@ -14,5 +16,5 @@ class Terms:
     limits: Limits
     guard: Guard
     spool: Spool
-    heads: Heads = field(default_factory=Heads)
+    heads: Heads[bytes, Mapping[str, Any]] = field(default_factory=Heads)
     on_refusal: OnRefusal = ignore_refusal

@@ -1,8 +1,7 @@
 """From a WSGI application to one answer, in two steps. For the thread that serves the request."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from daemon.http.values import HttpError
 
@@ -12,8 +11,7 @@ CLOSE = ("connection", "close")
 Headers = list[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A whole answer, as granian takes it."""
 
     status: int
@@ -21,14 +19,16 @@ class Answer:
     body: bytes
 
 
-@dataclass(slots=True)
 class Begun:
     """What an application said so far. Lives for one request, in one thread at a time."""
 
-    pieces: Iterable[bytes] = ()
-    written: list[bytes] = field(default_factory=list)
-    status: int = 0
-    headers: Headers = field(default_factory=list)
+    __slots__ = ("headers", "pieces", "status", "written")
+
+    def __init__(self) -> None:
+        self.pieces: Iterable[bytes] = ()
+        self.written: list[bytes] = []
+        self.status = 0
+        self.headers: Headers = []
 
     def start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], None]:
         """WSGI's ``start_response``: nothing is sent before all is there, so an error may still replace it."""
@@ -51,19 +51,25 @@ def begin(app: Any, environ: dict[str, Any]) -> Begun:
 def finish(begun: Begun) -> Answer:
     """Take all that the application gives; raises what it raises."""
     pieces = begun.pieces
-    try:
-        is_one = isinstance(pieces, list | tuple) and len(pieces) == 1 and isinstance(pieces[0], bytes)
-        body = pieces[0] if is_one else b"".join(pieces)  # type: ignore[index]
-    finally:
-        close = getattr(pieces, "close", None)
-        if close is not None:
-            close()
+    if type(pieces) is tuple and len(pieces) == 1 and type(pieces[0]) is bytes:
+        body = pieces[0]
+    else:
+        body = _joined(pieces)
     if not begun.status:
         raise AssertionError("the application gave an answer without start_response")
     if begun.written:
         body = b"".join((*begun.written, body))
     begun.headers.append(SERVER)
     return Answer(begun.status, begun.headers, body)
+
+
+def _joined(pieces: Iterable[bytes]) -> bytes:
+    try:
+        return b"".join(pieces)
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
 
 
 def answer_of(error: HttpError) -> Answer:

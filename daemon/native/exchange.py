@@ -9,60 +9,58 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from time import perf_counter
-from types import MappingProxyType
 from typing import Any
 
 from daemon.errors import ARRIVED, AT_ONCE, HandOver
 from daemon.http.values import INTERNAL_ERROR, NOT_STORED, STOPPED, TIMED_OUT, HttpError
 from daemon.native.answering import CLOSE, Answer, Begun, answer_of, begin, finish
 from daemon.native.desk import Desk
-from daemon.native.heads import Head, no_body
+from daemon.native.heads import Client, Head, no_body
 from daemon.native.inflow import Inflow
 from daemon.native.judging import judge
 
 LOG = logging.getLogger("modeldrop.http")
 
 _UNREADABLE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE})
-_NO_MARKS: Mapping[str, object] = MappingProxyType({})
-_AT_ONCE: Mapping[str, object] = MappingProxyType({AT_ONCE: True})
+_NO_MARKS: Mapping[str, object] = {}
+_AT_ONCE: Mapping[str, object] = {AT_ONCE: True}
 
 
 class Exchange:
     """A request on its way to its answer: arrived, whole, begun, finished. One thread at a time has it.
 
-    For the pools it is what they run and what they choose by.
+    For the pools it is what they run; they choose by its head.
     """
 
-    def __init__(self, desk: Desk, base: Mapping[str, Any], head: Head, proto: Any) -> None:
+    __slots__ = ("__weakref__", "_arrived", "_client", "_desk", "_head", "_inflow", "_proto")
+
+    def __init__(self, desk: Desk, head: Head, client: Client, proto: Any) -> None:
         self._desk = desk
-        self._base = base
         self._head = head
+        self._client = client
         self._proto = proto
         self._inflow: Inflow | None = None
         self._arrived = 0.0
-        self.command, self.path, self.query = head.command, head.path, head.query
-        self.chunked, self.content_length = head.chunked, head.content_length
 
     def arrive(self) -> None:
         """Judge the head, then have the body come; what fails at that is answered. For granian's thread."""
-        self._desk.open[id(self)] = self._head.client
-        self._desk.met.add(self._head.client)
+        name = self._client.name
+        self._desk.open[id(self)] = name
+        self._desk.met.add(name)
         try:
-            self._arrive()
+            self._judge()
         except BaseException:
             self._give_up()
 
-    def _arrive(self) -> None:
-        admission = judge(self._head, self._desk.terms)
-        has_body = self.chunked or self.content_length > 0
-        if has_body:
-            length = None if self.chunked else self.content_length
+    def _judge(self) -> None:
+        desk, head = self._desk, self._head
+        admission = judge(head, self._client.address, desk.terms)
+        if head.chunked or head.content_length:
             self._inflow = Inflow(
                 self._proto,
-                self._head.client,
-                self._desk.terms,
-                self._desk.inflows,
-                length=length,
+                desk.terms,
+                desk.inflows,
+                length=None if head.chunked else head.content_length,
                 admission=admission,
                 settled=self._settled,
             )
@@ -104,7 +102,7 @@ class Exchange:
 
     def _environ(self, marks: Mapping[str, object]) -> dict[str, Any]:
         body, length = (no_body(), 0) if self._inflow is None else (self._inflow.file(), self._inflow.received)
-        environ = self._head.environ(self._base, body, length=length)
+        environ = self._head.environ(self._client, body, length=length)
         environ.update(marks)
         environ[ARRIVED] = self._arrived
         return environ
@@ -148,15 +146,16 @@ class Exchange:
 
     def _whole(self) -> None:
         self._arrived = perf_counter()
-        if self._desk.pools.is_needless(self):
+        pools = self._desk.pools
+        if pools.is_needless(self._head):
             self.begin(_AT_ONCE)()
             return
-        error = self._desk.pools.submit(self, self)
+        error = pools.submit(self, self._head)
         if error is not None:
             self._send(self._refusal(error))
 
     def _refusal(self, error: HttpError) -> Answer:
-        self._desk.terms.on_refusal(self.command, self.path, error)
+        self._desk.terms.on_refusal(self._head.command, self._head.path, error)
         return answer_of(error)
 
     def _send(self, answer: Answer, *, keep_inflow: bool = False) -> None:
@@ -165,14 +164,14 @@ class Exchange:
         try:
             self._proto.response_bytes(answer.status, answer.headers, answer.body)
         except Exception:
-            LOG.exception("an answer could not be sent to %s %s", self.command, ascii(self.path))
+            LOG.exception("an answer could not be sent to %s %s", self._head.command, ascii(self._head.path))
             failure = answer_of(INTERNAL_ERROR)
             self._proto.response_bytes(failure.status, failure.headers, failure.body)
         finally:
             self._leave(keep_inflow=keep_inflow)
 
     def _failed(self, what: str) -> HttpError:
-        LOG.exception("%s failed at %s %s", what, self.command, ascii(self.path))
+        LOG.exception("%s failed at %s %s", what, self._head.command, ascii(self._head.path))
         return INTERNAL_ERROR
 
     def _give_up(self) -> None:

@@ -4,7 +4,11 @@ import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from io import BytesIO
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
+
+from daemon.http.heads import Heads
+from daemon.http.values import NOT_IMPLEMENTED, HttpError, bad_request, headers_too_large
 
 UNREADABLE = "?"
 """Stands for a value that is not ASCII, which granian keeps to itself: what asks for the field finds it and is not
@@ -14,47 +18,94 @@ _PLAIN = {"CONTENT_TYPE", "CONTENT_LENGTH"}
 _VERSIONS = {"1": "HTTP/1.0", "1.1": "HTTP/1.1"}
 
 
-class Head:
-    """What the first lines of a request say, in the words of WSGI. Made once, then only read.
+class Client(NamedTuple):
+    """The other end of a connection in granian's words (empty for a unix socket's), and its address and port."""
 
-    ``headers`` have upper-case names with underscores; ``client`` is granian's name of the connection's other end.
+    name: str
+    address: str
+    port: str
+
+
+@lru_cache(maxsize=4096)
+def client_of(name: str) -> Client:
+    """Whom granian calls ``name``: its address, or ``unix``; an IPv4 client of an IPv6 socket counts as what it is."""
+    address, _, port = name.rpartition(":")
+    return Client(name, address.strip("[]").removeprefix("::ffff:") or "unix", port or "None")
+
+
+class Head:
+    """What the first lines of a request say, in the words of WSGI, whoever sends them. Made once, then only read.
+
+    ``headers`` have upper-case names with underscores; ``fault`` is what is wrong with it for everybody. ``fields`` are
+    those of ``scope``, which copies them for each who asks; ``base`` is what all environments have in common.
     """
 
-    __slots__ = ("chunked", "client", "command", "content_length", "headers", "path", "protocol", "query")
+    __slots__ = ("_environ", "chunked", "command", "content_length", "fault", "headers", "path", "query")
 
-    def __init__(self, scope: Any, client: str) -> None:
+    def __init__(self, scope: Any, fields: Any, base: Mapping[str, Any], header_bytes: int) -> None:
         self.command: str = scope.method
         self.path = wsgi_path(scope.path)
         self.query: str = scope.query_string
-        self.protocol = _VERSIONS[scope.http_version]
-        self.headers = headers_of(scope.headers)
-        self.client = client
+        self.headers = headers_of(fields)
         self.chunked = "TRANSFER_ENCODING" in self.headers
         self.content_length = int(self.headers.get("CONTENT_LENGTH", "0"))  # granian has read it as a number, too
+        self.fault = self._fault(header_bytes)
+        self._environ = self._environ_for_all(base, _VERSIONS[scope.http_version])
 
-    @property
-    def peer(self) -> str:
-        """The client's address, or ``unix``; an IPv4 client of an IPv6 socket counts as what it is."""
-        return self.client.rpartition(":")[0].strip("[]").removeprefix("::ffff:") or "unix"
+    def environ(self, client: Client, body: Any, *, length: int) -> dict[str, Any]:
+        """The WSGI environment of this request of ``client``, with a ``body`` of ``length`` bytes."""
+        environ = self._environ.copy()
+        environ["wsgi.input"] = body
+        _, environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client
+        environ["REMOTE_HOST"] = client[1]
+        if self.chunked:
+            environ["CONTENT_LENGTH"] = str(length)
+        return environ
 
-    def environ(self, base: Mapping[str, Any], body: Any, *, length: int) -> dict[str, Any]:
-        """The WSGI environment of this request, with a ``body`` of ``length`` bytes; ``base`` is what all share."""
+    def _environ_for_all(self, base: Mapping[str, Any], protocol: str) -> dict[str, Any]:
         environ = {
             **base,
             "REQUEST_METHOD": self.command,
             "PATH_INFO": self.path,
             "QUERY_STRING": self.query,
-            "SERVER_PROTOCOL": self.protocol,
-            "wsgi.input": body,
+            "SERVER_PROTOCOL": protocol,
+            **{_key(name): value for name, value in self.headers.items()},
         }
-        environ["REMOTE_ADDR"] = environ["REMOTE_HOST"] = self.peer
-        environ["REMOTE_PORT"] = self.client.rpartition(":")[2] or "None"
-        for name, value in self.headers.items():
-            environ[_key(name)] = value
         if self.chunked:
             del environ["HTTP_TRANSFER_ENCODING"]
-            environ["CONTENT_LENGTH"] = str(length)
         return environ
+
+    def _fault(self, header_bytes: int) -> HttpError | None:
+        if not self.command.isupper():
+            return bad_request(f"its method is {self.command!a}, expected one in capitals")
+        if sum(map(len, self.headers.values())) > header_bytes:  # granian's own bound is met by steps of its reads
+            return headers_too_large(header_bytes)
+        if self.chunked and self.headers["TRANSFER_ENCODING"].strip().lower() != "chunked":
+            return NOT_IMPLEMENTED
+        return None
+
+
+class KnownHeads:
+    """Heads by what granian gives of them: what is made of one that comes a second time is kept. For one thread."""
+
+    def __init__(self, base: Mapping[str, Any], header_bytes: int) -> None:
+        self._base = base
+        self._header_bytes = header_bytes
+        self._heads: Heads[tuple[Any, ...], Head] = Heads()
+
+    def of(self, scope: Any) -> Head:
+        """The head of a request."""
+        fields = scope.headers
+        told = fields.items()
+        given = (scope.path, scope.query_string, scope.method, scope.http_version, len(fields), *told)
+        known = self._heads.get(given)
+        if known is not None:
+            return known
+        head = Head(scope, fields, self._base, self._header_bytes)
+        # Where names are missing there are fields of which granian tells no value: ``given`` says nothing of them.
+        if self._heads.came_before(given) and len(dict(told)) == len(fields):
+            self._heads.keep(given, head, sum(map(len, chain(given[:2], *told))))
+        return head
 
 
 def base_environ(port: int) -> dict[str, Any]:

@@ -36,7 +36,6 @@ class Inflow:
     def __init__(
         self,
         proto: Any,
-        client: str,
         terms: Terms,
         inflows: Inflows,
         *,
@@ -45,7 +44,6 @@ class Inflow:
         settled: Settled,
     ) -> None:
         self._stream = Stream(proto)
-        self.client = client
         self._terms = terms
         self._inflows = inflows
         self._length = length

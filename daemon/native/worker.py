@@ -23,7 +23,7 @@ from daemon.http.sockets import Place, turn_away, url_of
 from daemon.native.connections import backlog_of
 from daemon.native.desk import Desk
 from daemon.native.exchange import Exchange
-from daemon.native.heads import Head, base_environ
+from daemon.native.heads import KnownHeads, base_environ, client_of
 
 LOG = logging.getLogger("modeldrop.http")
 
@@ -47,7 +47,8 @@ class Worker:
         self._desk = desk
         self._tell_ended = ended
         self._place = None if self.inet else Place(Path(os.fsdecode(self.address)))
-        self._base = base_environ(self.address[1] if self.inet else 80)  # a unix socket has no port; waitress says 80
+        base = base_environ(self.address[1] if self.inet else 80)  # a unix socket has no port; waitress says 80
+        self._heads = KnownHeads(base, desk.terms.limits.header_bytes)
         self._signal = WorkerSignal()
         self._threads = f"http-{next(_NUMBERS)}"
         self._descriptor = -1
@@ -69,8 +70,8 @@ class Worker:
         """Take a request of which the head has come. Called by granian, which can do nothing with what it raises."""
         try:
             scope = watcher.scope
-            head = Head(scope, scope.client if self.inet else "")
-            Exchange(self._desk, self._base, head, watcher.proto).arrive()
+            client = client_of(scope.client if self.inet else "")
+            Exchange(self._desk, self._heads.of(scope), client, watcher.proto).arrive()
         except BaseException:  # there is no exchange yet, or it has left and could not send a word
             LOG.exception("a request failed as it came")
             watcher.done()  # granian's own 500, if it was not answered
