@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bench import limits, slow_answers, start
+from bench import company, limits, slow_answers, start
 from bench.cells import Cell
 from bench.configurations import DEFAULT
 from bench.figures import median, ratio
@@ -55,9 +55,11 @@ def trial(case: str) -> Says:
     def told(facts: Facts) -> str:
         first = median(facts[f"first, drop, {case}"])
         worst = ratio(facts[f"worst, drop, {case}"], facts[f"p99, drop, {case}"])
+        counted = ratio(facts[company.key(case)], facts[f"p99, drop, {case}"])
         return (
             f"the trial computes beside the requests: a new model answers after {milliseconds(first)} ms; "
-            f"{slow_answers.where(case, facts)}; without any swap the worst request of {BEFORE_SECONDS:g} s is "
+            f"{slow_answers.where(case, facts)}; a process of its niceness that only counts makes the p99 "
+            f"{times(counted)} × as long; without any swap the worst request of {BEFORE_SECONDS:g} s is "
             f"{times(worst)} × p99 already"
         )
 

@@ -5,8 +5,8 @@
 In each round a daemon is started for each model. Clients in a process of their own ask without a pause; a new model is
 renamed into the drop directory, and some seconds later it is rolled back. ``before`` are the requests of the seconds
 before, ``during`` those from the drop (or the rollback's request) to half a second after the first answer by the
-release that was to serve. Then, idle, it is rolled back again and asked once: the way back without others. ``--nice``
-measures several values of ``gate.trial.nice`` in turns.
+release that was to serve. After both a process counts for a second beside them. Then, idle, it is rolled back again and
+asked once: the way back without others. ``--nice`` measures several values of ``gate.trial.nice`` in turns.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from bench import slow_answers, way_back
-from bench.crowd import Crowd, Taken, crowd
+from bench import company, slow_answers, way_back
+from bench.crowd import Taken, crowd
 from bench.daemon_under_test import running, sha256_of
 from bench.figures import Values, median, percentile, ratio
 from bench.models import Case, case_of
@@ -44,6 +44,7 @@ COLUMNS = (
     "failures",
     "first new answer",
     "the daemon's CPU s",
+    "p99 beside a process that counts",
 )
 
 
@@ -119,8 +120,11 @@ def _measure_case(case: Case, name: str, folder: Path, connections: int, nice: i
             spent.append(computed_seconds(daemon.pid))
             rolled_back = time.monotonic()
             daemon.post("/models/default/rollback")
-            answers = _answers_after(working, 0.5 + AFTER_SECONDS)
+            time.sleep(0.5 + AFTER_SECONDS)
             spent.append(computed_seconds(daemon.pid))
+            counted = company.beside_it(nice)
+            answers = working.answers()
+        company.keep(answers, counted, name, facts)
         for way, start, sha256, computed in (
             ("drop", dropped, second, spent[1] - spent[0]),
             ("rollback", rolled_back, first, spent[3] - spent[2]),
@@ -154,11 +158,6 @@ def felt(answers: Sequence[Taken], start: float, sha256: str, computed: float) -
     )
 
 
-def _answers_after(working: Crowd, seconds: float) -> list[Taken]:
-    time.sleep(seconds)
-    return working.answers()
-
-
 def _keep(swap: Swap, key: str, facts: Facts) -> None:
     for field in fields(swap):
         facts.setdefault(f"{field.name}, {key}", []).append(getattr(swap, field.name))
@@ -179,6 +178,7 @@ def _row(name: str, way: str, facts: Facts) -> tuple[str, ...]:
         f"{sum(of('failures')):.0f}",
         milliseconds(median(of("first"))),
         number(median(of("computed"))),
+        milliseconds(median(facts[company.key(name)])),
     )
 
 
