@@ -189,11 +189,9 @@ def test_swap_tells_before_from_during() -> None:
 
 def test_company_is_felt_by_what_was_asked_and_answered_beside_it() -> None:
     facts: Facts = {}
-    answers = [Taken(sent, sent + 0.2, 200, "") for sent in (9.9, 10.0, 10.85)]  # the first and the last reach beyond
-    company.keep([*answers, Taken(10.5, 10.6, 200, "")], (10.0, 11.0), "mlp", facts)
-    assert facts[company.key("mlp")] == [pytest.approx(0.2)]
-    company.keep([Taken(10.5, 10.6, 200, ""), answers[2]], (10.0, 11.0), "mlp", facts)
-    assert facts[company.key("mlp")][1] == pytest.approx(0.1)
+    before, beside, after = (9.9, 10.3), (10.5, 10.6), (10.8, 11.1)
+    company.keep([Taken(*span, 200, "") for span in (before, beside, after)], (10.0, 11.0), "mlp", facts)
+    assert facts == {company.key("mlp"): [pytest.approx(0.1)]}
 
 
 def test_profile_counts_the_innermost_functions() -> None:
