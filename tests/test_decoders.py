@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from daemon.errors import InvalidInput, InvalidJson
 from daemon.release import Dim, Signature, TensorSpec
 from daemon.runtime import Array, decode, decoder_of, read_flat
+from daemon.runtime.flat_json import has_just
 from daemon.web.answers import LARGE_BYTES
 from daemon.web.dialects.plain import body_decoder, inputs_of
 
@@ -130,6 +131,28 @@ def test_plain_numbers_are_read_flat(dtype: str, shape: tuple[int, int]) -> None
 )
 def test_whatever_is_not_plain_is_left_to_the_long_way(body: bytes) -> None:
     assert read_flat(body, signature_of()) is None
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        [[1.5] * 700 + [[2.5]]],
+        [[1.5] * 700, [1.5] * 699 + [[2.5]]],
+        [[1.5] * 700, [[2.5] * 700]],
+        [[1.5] * 699 + ["a"]],
+    ],
+)
+def test_what_is_not_plain_in_a_long_text_is_left_to_the_long_way(inputs: object) -> None:
+    assert read_flat(orjson.dumps({"inputs": inputs}), signature_of()) is None
+
+
+@given(
+    st.lists(st.integers(0, 1500), max_size=9).map(lambda gaps: b"[".join(b"x" * gap for gap in gaps)),
+    st.integers(-1, 1),
+)
+def test_bytes_are_counted_right_however_dense_they_are(text: bytes, more: int) -> None:
+    times = max(0, text.count(b"[") + more)
+    assert has_just(times, b"[", text) == (times == text.count(b"["))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ KEPT_BYTES = 1 << 20
 """A parser keeps some times as much memory as its longest text had; those for longer ones are not kept."""
 _COUNTED = 0xFFFFFF
 """simdjson counts the elements of a list up to here."""
+DENSE_BYTES = 300
+"""What stands more often than once in so many bytes is counted; for less, one leap from each to the next costs less."""
 _READ_AS = {
     **dict.fromkeys(("float64", "float32", "float16"), "d"),
     **dict.fromkeys(("int64", "int32", "int16", "int8", "uint32", "uint16", "uint8"), "i"),
@@ -40,6 +42,18 @@ def read_flat(body: bytes, signature: Signature, *, key: str = "inputs") -> dict
         return _read(parser_for(len(body)).parse(body), body, signature, key)
     except (ValueError, TypeError, KeyError, RuntimeError, AttributeError, UnicodeError):
         return None  # whatever is wrong, the long way says it
+
+
+def has_just(times: int, byte: bytes, text: bytes) -> bool:
+    """Whether ``byte`` stands so often in ``text``, no more and no less."""
+    if times * DENSE_BYTES > len(text):
+        return text.count(byte) == times
+    at = -1
+    for _ in range(times):
+        at = text.find(byte, at + 1)
+        if at < 0:
+            return False
+    return text.find(byte, at + 1) < 0
 
 
 def parser_for(size_bytes: int) -> Any:
@@ -71,7 +85,7 @@ def _read(document: Any, body: bytes, signature: Signature, key: str) -> dict[st
     # Lists among the numbers of the innermost ones would have been flattened with them: so each list is accounted for,
     # and strings, which may hold brackets, are the keys alone.
     keys = 1 if isinstance(document[key], simdjson.Array) else 1 + len(values)
-    is_plain = body.count(b"[") == lists and body.count(b'"') == 2 * keys
+    is_plain = has_just(lists, b"[", body) and has_just(2 * keys, b'"', body)
     return arrays if is_plain else None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import simdjson
 
-from daemon.runtime.flat_json import measured, numbers, parser_for
+from daemon.runtime.flat_json import has_just, measured, numbers, parser_for
 
 
 def read_large(body: bytes, dtypes: Mapping[str, str]) -> dict[str, Any] | None:
@@ -39,7 +39,7 @@ def _read(document: Any, body: bytes, dtypes: Mapping[str, str]) -> dict[str, An
         lists += _lists_in(entry) + inner
     # Lists among the numbers of the innermost ones would have been flattened with them: so each list is accounted for,
     # and a text with a bracket in it is not plain.
-    return {**request, "inputs": entries} if body.count(b"[") == lists else None
+    return {**request, "inputs": entries} if has_just(lists, b"[", body) else None
 
 
 def _plain(found: Any, *, but: str) -> dict[str, Any]:
