@@ -25,7 +25,7 @@ def test_nobody_gets_more_than_there_are() -> None:
 
 def test_run_beside_another_gets_one_core_where_not_all_are_free() -> None:
     budget = CoreBudget(3)
-    with budget.claim(1, timeout_seconds=1), budget.claim(3, timeout_seconds=1) as second:
+    with budget.claim(1, timeout_seconds=1), budget.claim(3, 1, timeout_seconds=1) as second:
         assert second == 1
         with budget.claim(1, timeout_seconds=1) as third:
             assert third == 1
@@ -75,7 +75,7 @@ def test_wide_run_gets_one_core_each_time_others_wait_too() -> None:
     granted: list[int] = []
 
     def run() -> None:
-        with budget.claim(2, timeout_seconds=WAIT_SECONDS) as cores:
+        with budget.claim(2, 1, timeout_seconds=WAIT_SECONDS) as cores:
             granted.append(cores)
 
     threads = [threading.Thread(target=run) for _ in range(2)]
@@ -88,6 +88,34 @@ def test_wide_run_gets_one_core_each_time_others_wait_too() -> None:
     assert granted == [1, 1]
 
 
+def test_those_who_wait_share_what_is_free() -> None:
+    budget = CoreBudget(16)
+    granted: list[int] = []
+    may_end = threading.Event()
+
+    def run() -> None:
+        with budget.claim(16, 4, 2, timeout_seconds=WAIT_SECONDS) as cores:
+            granted.append(cores)
+            assert may_end.wait(WAIT_SECONDS)
+
+    threads = [threading.Thread(target=run) for _ in range(9)]
+    with budget.claim(16, 4, 2, timeout_seconds=1) as cores:
+        assert cores == 16
+        for number, thread in enumerate(threads[:3]):
+            thread.start()
+            wait_until_waiting(budget, number + 1)
+    wait_until_waiting(budget, 0)
+    for thread in threads[3:]:
+        thread.start()
+    wait_until_waiting(budget, 5)
+    may_end.set()
+    for thread in threads:
+        thread.join(WAIT_SECONDS)
+    assert granted[:4] == [4, 4, 4, 4], "a share of five is four for each of three; the next finds four"
+    assert all(cores in (2, 4, 16) for cores in granted)
+    assert len(granted) == 9
+
+
 def test_sum_of_what_is_lent_never_exceeds_the_cores() -> None:
     budget = CoreBudget(3)
     lock, lent, worst = threading.Lock(), 0, 0
@@ -95,7 +123,7 @@ def test_sum_of_what_is_lent_never_exceeds_the_cores() -> None:
     def run(wanted: int) -> None:
         nonlocal lent, worst
         for _ in range(200):
-            with budget.claim(wanted, timeout_seconds=WAIT_SECONDS) as cores:
+            with budget.claim(wanted, 1, timeout_seconds=WAIT_SECONDS) as cores:
                 assert 1 <= cores <= wanted
                 with lock:
                     lent += cores
@@ -115,7 +143,7 @@ def test_run_that_needs_several_cores_waits_for_them_and_those_behind_it_wait_to
     order: list[str] = []
 
     def run(name: str, least: int) -> None:
-        with budget.claim(3, least=least, timeout_seconds=WAIT_SECONDS):
+        with budget.claim(3, least, timeout_seconds=WAIT_SECONDS):
             order.append(name)
 
     with budget.claim(1, timeout_seconds=1):
@@ -135,7 +163,7 @@ def test_who_stood_behind_one_that_gave_up_goes_on() -> None:
     with budget.claim(1, timeout_seconds=1), ThreadPoolExecutor(2) as pool:
 
         def run(least: int, seconds: float) -> int:
-            with budget.claim(least, least=least, timeout_seconds=seconds) as cores:
+            with budget.claim(least, timeout_seconds=seconds) as cores:
                 return cores
 
         impatient = pool.submit(run, 2, 0.05)
@@ -146,5 +174,5 @@ def test_who_stood_behind_one_that_gave_up_goes_on() -> None:
 
 
 def test_nobody_needs_more_cores_than_there_are() -> None:
-    with CoreBudget(2).claim(8, least=8, timeout_seconds=0) as cores:
+    with CoreBudget(2).claim(8, timeout_seconds=0) as cores:
         assert cores == 2

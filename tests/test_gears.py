@@ -122,9 +122,8 @@ def deadlines() -> Iterator[Deadlines]:
 
 
 def gearbox(deadlines: Deadlines, threads: int = 0, cores: int = 4) -> Gearbox:
-    return Gearbox(
-        EngineOptions(providers=("CPUExecutionProvider",), threads=threads), deadlines, CoreBudget(cores), cores
-    )
+    options = EngineOptions(providers=("CPUExecutionProvider",), threads=threads)
+    return Gearbox(options, deadlines, CoreBudget(cores), cores, at_once=8)
 
 
 def test_model_gets_the_gears_that_its_trial_speaks_for(tmp_path: Path, deadlines: Deadlines) -> None:

@@ -16,8 +16,11 @@ from tests.fakes import WAIT_SECONDS
 class Grouping:
     """Requests of one path go together, three at most; those of /alone with nobody."""
 
-    def __init__(self, *, wait_seconds: float = 0.0, fails: bool = False, gives_none: bool = False) -> None:
+    def __init__(
+        self, *, wait_seconds: float = 0.0, at_once: int = 1, fails: bool = False, gives_none: bool = False
+    ) -> None:
         self.wait_seconds = wait_seconds
+        self.groups = at_once
         self.fails = fails
         self.gives_none = gives_none
         self.open = 0
@@ -27,6 +30,9 @@ class Grouping:
 
     def most(self, _kind: Hashable) -> int:
         return 3
+
+    def at_once(self, _kind: Hashable) -> int:
+        return self.groups
 
     @contextmanager
     def together(self, kind: Hashable) -> Iterator[object]:
@@ -122,6 +128,46 @@ def test_those_who_come_meanwhile_are_answered_together_as_many_as_go(pool: Pool
     assert lines.waiting == 0
 
 
+def test_full_group_does_not_wait_for_the_one_before_it(pool: Pool) -> None:
+    seen: list[Any] = []
+    lines = Lines(pool, Grouping(at_once=2), max_waiting=10)
+    may_end = held(lines, seen)
+    others = [Request(seen, name) for name in "abcd"]
+    submit(lines, *others[:2])
+    assert not others[0].began.wait(0.05), "it may grow"
+    submit(lines, *others[2:])
+    for full in others[:3]:
+        assert full.ended.wait(WAIT_SECONDS)
+    assert not others[3].ended.is_set(), "it forms the next one"
+    may_end.set()
+    assert others[3].ended.wait(WAIT_SECONDS)
+    assert ("first", "finished") in seen
+    submit(lines, last := Request(seen, "last"))
+    assert last.ended.wait(WAIT_SECONDS), "the line is gone, and another one began"
+
+
+def test_no_more_groups_of_a_kind_are_answered_at_once_than_may() -> None:
+    seen: list[Any] = []
+    pool = Pool("test", threads=4, max_queue=100)
+    pool.start()
+    lines = Lines(pool, Grouping(at_once=2), max_waiting=100)
+    first_may_end, may_end = held(lines, seen), threading.Event()
+    groups = [[Request(seen, f"{group}{each}", may_end=may_end) for each in range(3)] for group in range(2)]
+    for group in groups:
+        submit(lines, *group)
+    assert groups[0][0].began.wait(WAIT_SECONDS)
+    assert not groups[1][0].began.wait(0.05), "two are being answered"
+    first_may_end.set()
+    assert groups[1][0].began.wait(WAIT_SECONDS)
+    may_end.set()
+    for group in groups:
+        for each in group:
+            assert each.ended.wait(WAIT_SECONDS)
+    assert lines.waiting == 0
+    pool.finish()
+    assert pool.join(threading.TIMEOUT_MAX)
+
+
 def test_other_requests_do_not_wait_behind_a_line(pool: Pool) -> None:
     seen: list[Any] = []
     lines = Lines(pool, Grouping(), max_waiting=10)
@@ -195,7 +241,7 @@ def test_request_whose_answer_may_have_to_wait_goes_alone(pool: Pool) -> None:
     may_end.set()
 
 
-@pytest.mark.parametrize("question", ["kind_of", "most"])
+@pytest.mark.parametrize("question", ["kind_of", "most", "at_once"])
 def test_question_that_fails_loses_no_request(
     pool: Pool, question: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,6 +1,7 @@
 """Predictions that are made together are, byte for byte, what Flask's view answers to each of them alone."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from werkzeug.test import Client, EnvironBuilder
 
 from daemon.errors import TOGETHER, HandOver, InferenceFailed, RunTimeout
+from daemon.runtime import CoreBudget
+from daemon.runtime.gears import GearedEngine
 from daemon.web.access import Tokens
 from daemon.web.door import PredictDoor, PredictGrouping
 from tests import onnx_models
@@ -139,6 +142,9 @@ class Slowed:
             monkeypatch.setattr(serving.engine, "run", self.run)
         monkeypatch.setattr("daemon.web.runs.perf_counter", lambda: self._now)
 
+    def pass_by(self, seconds: float) -> None:
+        self._now += seconds
+
     def run(self, inputs: Any, *, timeout_seconds: float) -> Any:
         rows = len(inputs["input"])
         self.ran.append(rows)
@@ -158,6 +164,23 @@ def test_batch_has_as_many_rows_as_may_be_waited_for_by_what_runs_took(
     answers = together(rig, EIGHT[:1]) + together(rig, EIGHT)
     assert [status for status, _, _ in answers] == [200] * 9
     assert slowed.ran == [1, 3, 3, 2], "the trial's plan of eight would take 0.48 seconds"
+
+
+def test_wait_for_cores_says_nothing_of_how_long_runs_take(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    slowed = Slowed(rig, monkeypatch)
+
+    class Busy(CoreBudget):
+        @contextmanager
+        def claim(self, *widths: int, timeout_seconds: float) -> Iterator[int]:
+            slowed.pass_by(0.4)
+            with super().claim(*widths, timeout_seconds=timeout_seconds) as cores:
+                yield cores
+
+    with rig.holder.lease("default") as serving:
+        monkeypatch.setattr(serving, "engine", GearedEngine([(1, serving.engine)], Busy(1)))
+    answers = together(rig, EIGHT[:1]) + together(rig, EIGHT)
+    assert [status for status, _, _ in answers] == [200] * 9
+    assert slowed.ran == [1, 3, 3, 2]
 
 
 def test_batch_that_is_given_up_is_made_smaller_the_next_time(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:

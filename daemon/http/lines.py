@@ -1,9 +1,10 @@
-"""Requests that are best answered together: while one group is being answered, the next one forms.
+"""Requests that are best answered together: while a group is being answered, the next one forms.
 
 Entered by the loop thread and by the pools' own.
 """
 
 import logging
+import sys
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import ExitStack
@@ -32,9 +33,9 @@ class Lines:
     """One line for each kind of requests that go together. Thread-safe.
 
     Nobody waits for company, unless ``grouping`` says so: who finds no line begins one, which is answered by the next
-    thread of ``pool``. Those who come meanwhile are the next group. It goes to the pool when that thread is through,
-    behind what others have queued there, so that no line takes all the time there is. No more than ``max_waiting`` wait
-    in all, in lines or for the pool.
+    thread of ``pool``. Those who come meanwhile are the next group. It goes to the pool when that thread is through, or
+    when it is full, as to wait longer would not let it grow; and behind what others have queued there, so that no line
+    takes all the time there is. No more than ``max_waiting`` wait in all, in lines or for the pool.
     """
 
     def __init__(self, pool: Pool, grouping: Grouping, *, max_waiting: int) -> None:
@@ -42,7 +43,7 @@ class Lines:
         self._grouping = grouping
         self._max_waiting = max_waiting
         self._lock = Lock()
-        self._lines: dict[Hashable, _Line] = {}  # guarded by _lock; each has a place in the pool, or its thread
+        self._lines: dict[Hashable, _Line] = {}  # guarded by _lock; each has a place in the pool, or a thread
         self._in_lines = 0  # guarded by _lock
 
     @property
@@ -63,9 +64,9 @@ class Lines:
             line = self._lines.get(kind)
             if line is None:
                 line = self._lines[kind] = _Line(self, kind, self._lock)
-                self._pool.submit_next(line)
             line.members.append(member)
             self._in_lines += 1
+            self._place_locked(line)
             line.grown.notify()
             return None
 
@@ -76,10 +77,17 @@ class Lines:
             self._answer(line.kind, members)
         finally:
             with self._lock:
-                if line.members:
-                    self._pool.submit_next(line)
-                else:
+                line.served -= 1
+                self._place_locked(line)
+                if not (line.served or line.placed):
                     del self._lines[line.kind]
+
+    def _place_locked(self, line: "_Line") -> None:
+        """Give ``line`` a place in the pool, if there is a group for one."""
+        is_full = len(line.members) >= line.most and line.served < line.at_once
+        if not line.placed and (is_full or (line.members and not line.served)):
+            line.placed = True
+            self._pool.submit_next(line)
 
     def _kind_of(self, method: str, path: str) -> Hashable | None:
         try:
@@ -89,20 +97,24 @@ class Lines:
             return None
 
     def _next_group(self, line: "_Line") -> list[Member]:
-        most = self._most(line.kind)
+        most = self._told(self._grouping.most, line.kind)
+        at_once = self._told(self._grouping.at_once, line.kind)
         wait_seconds = 0.0 if line.had_a_turn else self._grouping.wait_seconds
         with self._lock:
-            line.had_a_turn = True
+            line.most, line.at_once, line.had_a_turn = most, at_once, True
             line.grown.wait_for(lambda: len(line.members) >= most, wait_seconds)
             members = [line.members.popleft() for _ in range(min(most, len(line.members)))]
             self._in_lines -= len(members)
+            line.served += 1
+            line.placed = False
+            self._place_locked(line)
             return members
 
-    def _most(self, kind: Hashable) -> int:
+    def _told(self, question: Callable[[Hashable], int], kind: Hashable) -> int:
         try:
-            return max(1, self._grouping.most(kind))
+            return max(1, question(kind))
         except Exception:
-            LOG.exception("how many requests go together could not be told")
+            LOG.exception("how many requests, or groups, go together could not be told")
             return 1
 
     def _answer(self, kind: Hashable, members: list[Member]) -> None:
@@ -126,6 +138,15 @@ class _Line:
         self.kind = kind
         self.members: deque[Member] = deque()  # guarded by ``lock``, which is that of ``lines``
         self.grown = Condition(lock)
+        # The others are guarded by it, too.
+        self.most = sys.maxsize
+        """How many a group has at most: not known before the first."""
+        self.at_once = 1
+        """How many groups may be answered at the same time."""
+        self.served = 0
+        """How many groups are being answered."""
+        self.placed = False
+        """Whether one waits for a thread of the pool."""
         self.had_a_turn = False
 
     def service(self) -> None:

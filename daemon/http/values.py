@@ -116,6 +116,9 @@ class Grouping(Protocol):
     def most(self, kind: Hashable, /) -> int:
         """How many of a kind are best answered together."""
 
+    def at_once(self, kind: Hashable, /) -> int:
+        """How many groups of a kind are best answered at the same time, if there are as many full ones."""
+
     def together(self, kind: Hashable, /) -> AbstractContextManager[object]:
         """What those find in their environment under ``TOGETHER`` that are answered within the block."""
 
@@ -127,6 +130,9 @@ class _NoGroups:
         """Each request is answered alone."""
 
     def most(self, _kind: Hashable) -> int:
+        return 1
+
+    def at_once(self, _kind: Hashable) -> int:
         return 1
 
     def together(self, _kind: Hashable) -> AbstractContextManager[object]:

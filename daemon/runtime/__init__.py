@@ -9,11 +9,11 @@ from daemon.runtime.dtypes import Array, from_ort
 from daemon.runtime.engine import OnnxEngine, load_engine, map_engine
 from daemon.runtime.fitting import fit, fit_inputs
 from daemon.runtime.flat_json import read_flat
-from daemon.runtime.gears import Gearbox, complete, is_complete, waits_for_cores
+from daemon.runtime.gears import Gearbox, complete, in_gear, is_complete, waits_for_cores
 from daemon.runtime.headroom import Headroom, headroom
 from daemon.runtime.memory import trim
 from daemon.runtime.pace import Pace, elements_of
-from daemon.runtime.plans import batch_limit_seconds, batch_size
+from daemon.runtime.plans import batch_limit_seconds, batch_size, batches_at_once
 from daemon.runtime.port import Engine, Output
 from daemon.runtime.sessions import EngineOptions, can_save, check_providers, saved_key
 from daemon.runtime.synthesis import FirstRun, alike, attempts, first_run
@@ -39,6 +39,7 @@ __all__ = [
     "attempts",
     "batch_limit_seconds",
     "batch_size",
+    "batches_at_once",
     "can_save",
     "check_providers",
     "complete",
@@ -51,6 +52,7 @@ __all__ = [
     "fit_inputs",
     "from_ort",
     "headroom",
+    "in_gear",
     "is_complete",
     "load_engine",
     "map_engine",

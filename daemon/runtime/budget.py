@@ -5,7 +5,7 @@ Any thread; first come, first served.
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from daemon.errors import RunTimeout
@@ -13,24 +13,25 @@ from daemon.runtime.deadlines import spoken
 
 
 class CoreBudget:
-    """Lends ``cores``: all that a run wants where they are free, else the least that will do. Thread-safe.
+    """Lends ``cores``: to each run as many as its share is of those that are free and wanted. Thread-safe.
 
-    Who finds fewer waits, and those who come later behind it: so what needs many cores gets them in the end.
+    Who finds too few waits, and those who come later behind it: so what needs many cores gets them in the end.
     """
 
     def __init__(self, cores: int) -> None:
         self._cores = cores
         self._lock = threading.Lock()
         self._free = cores  # guarded by _lock
-        self._waiting: deque[_Place] = deque()  # guarded by _lock; none of them while a core is free
+        self._waiting: deque[_Place] = deque()  # guarded by _lock; the first of them needs more than is free
 
     @contextmanager
-    def claim(self, wanted: int, *, least: int = 1, timeout_seconds: float) -> Iterator[int]:
-        """How many cores a run has until the block ends: ``wanted``, or ``least``, neither more than there are.
+    def claim(self, *widths: int, timeout_seconds: float) -> Iterator[int]:
+        """How many cores a run has until the block ends: one of ``widths``, the widest first, or all that there are.
 
-        Raises RunTimeout after ``timeout_seconds`` without them.
+        The widest that leaves as many to each of those who wait behind it; the last is the least that it needs. Raises
+        RunTimeout after ``timeout_seconds`` without them.
         """
-        granted = self._take(_Place(min(wanted, self._cores), min(least, self._cores)), timeout_seconds)
+        granted = self._take(_Place([min(width, self._cores) for width in widths]), timeout_seconds)
         try:
             yield granted
         finally:
@@ -38,7 +39,7 @@ class CoreBudget:
 
     def _take(self, place: "_Place", timeout_seconds: float) -> int:
         with self._lock:
-            if not self._waiting and self._grant_locked(place, alone=True):
+            if not self._waiting and self._grant_locked(place, behind=0):
                 return place.granted
             self._waiting.append(place)
         if place.called.acquire(timeout=min(timeout_seconds, threading.TIMEOUT_MAX)):
@@ -56,12 +57,13 @@ class CoreBudget:
             self._call_locked()
 
     def _call_locked(self) -> None:
-        while self._waiting and self._grant_locked(self._waiting[0], alone=len(self._waiting) == 1):
+        while self._waiting and self._grant_locked(self._waiting[0], behind=len(self._waiting) - 1):
             self._waiting.popleft().called.release()
 
-    def _grant_locked(self, place: "_Place", *, alone: bool) -> bool:
-        """Give ``place`` what it wants where that is free and nobody else waits, else the least; whether it got it."""
-        cores = place.wanted if alone and self._free >= place.wanted else place.least
+    def _grant_locked(self, place: "_Place", *, behind: int) -> bool:
+        """Give ``place`` its share of what is free, ``behind`` it so many others, or the least; whether it got it."""
+        share = self._free // (1 + behind)
+        cores = next((width for width in place.widths if width <= share), place.widths[-1])
         if self._free < cores:
             return False
         place.granted = cores
@@ -72,11 +74,10 @@ class CoreBudget:
 class _Place:
     """One that waits. ``called`` opens once ``granted`` is set."""
 
-    __slots__ = ("called", "granted", "least", "wanted")
+    __slots__ = ("called", "granted", "widths")
 
-    def __init__(self, wanted: int, least: int) -> None:
-        self.wanted = max(1, wanted)
-        self.least = max(1, min(least, self.wanted))
+    def __init__(self, widths: Sequence[int]) -> None:
+        self.widths = widths
         self.granted = 0
         self.called = threading.Lock()
         self.called.acquire()

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from daemon.runtime.port import Engine, Output
 from daemon.runtime.sessions import EngineOptions, can_save
 
 CHEAP_BYTES = 64 << 20
-"""A model that takes no more memory may have it twice; of a compiled form the weights are shared anyway."""
+"""A model that takes no more memory may have it several times; of a compiled form the weights are shared anyway."""
 
 
 Gear = tuple[int, Engine]
@@ -63,14 +64,21 @@ class GearedEngine:
     def run(self, inputs: Mapping[str, Array], *, timeout_seconds: float) -> list[Output]:
         """As ``Engine.run``; the wait for a core is part of the time."""
         due = time.monotonic() + timeout_seconds
-        gears = self._engines
-        widest, narrowest = gears[0][0], gears[-1][0]
-        with self._budget.claim(widest, least=narrowest, timeout_seconds=timeout_seconds) as cores:
-            engine = next((engine for threads, engine in gears if threads <= cores), gears[-1][1])
+        with self.in_gear(timeout_seconds=timeout_seconds) as engine:
             try:
                 return engine.run(inputs, timeout_seconds=max(0.0, due - time.monotonic()))
             except RunTimeout as error:
                 raise overdue(timeout_seconds) from error  # what it had left is not what anybody asked for
+
+    @contextmanager
+    def in_gear(self, *, timeout_seconds: float) -> Iterator[Engine]:
+        """The engine that fits the cores that are free, which are its own until the block ends.
+
+        Raises RunTimeout where it waits longer.
+        """
+        gears = self._engines
+        with self._budget.claim(*(threads for threads, _ in gears), timeout_seconds=timeout_seconds) as cores:
+            yield next((engine for threads, engine in gears if threads <= cores), gears[-1][1])
 
     def complete(self, warm: Callable[[Engine], None]) -> None:
         """Makes the gears to come; each is ``warm``ed, by runs that claim cores as all do, before requests may take it.
@@ -116,6 +124,13 @@ def is_complete(engine: Engine) -> bool:
     return not isinstance(engine, GearedEngine) or engine.is_complete
 
 
+def in_gear(engine: Engine, *, timeout_seconds: float) -> AbstractContextManager[Engine]:
+    """What runs at once as ``engine`` does: the gear that fits, as ``GearedEngine.in_gear``, or ``engine`` itself."""
+    if isinstance(engine, GearedEngine):
+        return engine.in_gear(timeout_seconds=timeout_seconds)
+    return nullcontext(engine)
+
+
 def waits_for_cores(engine: Engine) -> bool:
     """Whether a run of ``engine`` may have to wait for others to end."""
     return isinstance(engine, GearedEngine)
@@ -125,16 +140,17 @@ def waits_for_cores(engine: Engine) -> bool:
 class Gearbox:
     """Makes the engines that serve, from what a model's trial measured. Loads must not overlap.
 
-    Only the first gear is made at once, the widest: alone it serves one client at a time as well as both do, and many
-    clients about as well (``plans``). The other one is made when somebody ``complete``s the engine.
+    Only the first gear is made at once, the widest: alone it serves one client at a time as well as all do, and on few
+    cores many clients about as well (``plans``). The others are made when somebody ``complete``s the engine.
 
-    ``options.threads`` other than 0 is what every model gets.
+    ``at_once`` runs are made at the same time at most; ``options.threads`` other than 0 is what every model gets.
     """
 
     options: EngineOptions
     deadlines: Deadlines
     budget: CoreBudget
     cores: int
+    at_once: int
 
     def load(self, path: Path, trial: Mapping[str, Any]) -> Engine:
         """An engine of the model as it came; raises as ``load_engine``."""
@@ -152,6 +168,6 @@ class Gearbox:
             return make(replace(self.options, threads=self.options.threads or 1))
         if self.options.threads:
             return GearedEngine([(self.options.threads, make(self.options))], self.budget)
-        first, *others = gears(trial, self.cores, is_cheap_twice=copy_bytes <= CHEAP_BYTES)
+        first, *others = gears(trial, self.cores, at_once=self.at_once, is_cheap=copy_bytes <= CHEAP_BYTES)
         to_come = [(threads, partial(make, replace(self.options, threads=threads))) for threads in others]
         return GearedEngine([(first, make(replace(self.options, threads=first)))], self.budget, to_come)

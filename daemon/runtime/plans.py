@@ -17,19 +17,27 @@ STILL_GAIN = 1.1
 """So much cheaper must it be than in a batch of half the size, for the larger one to be worth it."""
 LONGEST_SECONDS = 0.2
 """Nobody is to wait longer for those before it to be run together."""
+LONG_BATCH_SECONDS = 5e-3
+"""Batches that take less are over before another one is put together beside them."""
+NARROWER = 4
+"""A gear has so many times fewer threads than the next wider one."""
 QUICK_SECONDS = 50e-6
 """What takes less is answered sooner than it could be put together."""
 
 
-def gears(trial: Mapping[str, Any], cores: int, *, is_cheap_twice: bool) -> tuple[int, ...]:
-    """The intra-op threads of the sessions that a model is to have: one, or a wide one and one of a single thread.
+def gears(trial: Mapping[str, Any], cores: int, *, at_once: int, is_cheap: bool) -> tuple[int, ...]:
+    """The intra-op threads of the sessions that a model is to have, from all cores for a run that is alone downwards.
 
-    The wide one is for runs that are alone, the narrow one for runs beside others. ``trial`` is what ``Release.trial``
-    has, perhaps nothing; ``is_cheap_twice`` says that a second session costs little memory.
+    The narrowest is what each of ``at_once`` runs has when all of them are at work. ``trial`` is what ``Release.trial``
+    has, perhaps nothing; ``is_cheap`` says that a further session costs little memory.
     """
     if cores == 1 or is_short(trial):
         return (1,)
-    return (cores, 1) if is_cheap_twice and 1 in _seconds(trial) else (cores,)
+    widths = [cores]
+    narrowest = max(1, cores // at_once)
+    while is_cheap and 1 in _seconds(trial) and widths[-1] > narrowest:
+        widths.append(max(narrowest, widths[-1] // NARROWER))
+    return tuple(widths)
 
 
 def is_short(trial: Mapping[str, Any]) -> bool:
@@ -49,6 +57,12 @@ def batch_size(trial: Mapping[str, Any], *, most: int = 1 << 30) -> int:
         if each * STILL_GAIN <= best_each:
             best, best_each = size, each
     return best if best_each * GAIN <= single_seconds else 1
+
+
+def batches_at_once(trial: Mapping[str, Any], cores: int) -> int:
+    """How many batches are best run at the same time, if there are as many full ones: as many as get a gear each."""
+    takes_long = _seconds(trial).get(batch_size(trial), 0.0) >= LONG_BATCH_SECONDS
+    return max(1, cores // NARROWER) if takes_long else 1
 
 
 def batch_limit_seconds(trial: Mapping[str, Any], size: int) -> float:

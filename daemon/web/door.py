@@ -103,10 +103,14 @@ class PredictDoor:
 
 
 class PredictGrouping:
-    """Which predictions are best made together: those of one model, where its trial showed that it pays."""
+    """Which predictions are best made together: those of one model, where its trial showed that it pays.
 
-    def __init__(self, predictor: Predictor, *, wait_seconds: float = 0.0) -> None:
+    ``cores`` is how many there are for all models.
+    """
+
+    def __init__(self, predictor: Predictor, *, wait_seconds: float = 0.0, cores: int = 1) -> None:
         self._predictor = predictor
+        self._cores = cores
         self.wait_seconds = wait_seconds
 
     def kind_of(self, method: str, path: str) -> Hashable | None:
@@ -117,6 +121,10 @@ class PredictGrouping:
     def most(self, kind: Hashable) -> int:
         """How many predictions of the model ``kind`` are best made together."""
         return self._predictor.batch_size(str(kind))
+
+    def at_once(self, kind: Hashable) -> int:
+        """How many such groups of the model ``kind`` are best run at the same time."""
+        return self._predictor.batches_at_once(str(kind), self._cores)
 
     def together(self, kind: Hashable) -> AbstractContextManager[Group | None]:
         """What the predictions have in common that are made within the block."""

@@ -9,6 +9,7 @@ from daemon.errors import ARRIVED, NotServing, UnknownModel, UnknownVersion
 from daemon.gate import RequestRing
 from daemon.holder import Lease, ModelHolder, Serving
 from daemon.lane.probation import Probation
+from daemon.runtime import batches_at_once
 from daemon.web.asking import LIVE, Asked, Dialect, Prediction, Target
 from daemon.web.counting import Counting
 from daemon.web.faces import face_of, known_face_of
@@ -78,6 +79,11 @@ class Predictor:
         """How many predictions of what serves as ``model`` are best made together; 1 is each by itself."""
         serving = self._holder.serving_of(model)
         return 1 if serving is None else min(face_of(serving).batch_size, self._max_batch)
+
+    def batches_at_once(self, model: str, cores: int) -> int:
+        """How many batches of what serves as ``model`` are best run at the same time, on so many cores."""
+        serving = self._holder.serving_of(model)
+        return 1 if serving is None else batches_at_once(serving.release.trial, cores)
 
     @contextmanager
     def together(self, model: str) -> Iterator[Group | None]:

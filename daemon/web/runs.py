@@ -1,5 +1,6 @@
 """How a release is run for requests: how long at most, and who is told of it. Entered by request threads."""
 
+import math
 from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import NoReturn
@@ -11,12 +12,15 @@ from daemon.gate import RequestRing
 from daemon.holder import Serving
 from daemon.lane.probation import Probation
 from daemon.release import Release
-from daemon.runtime import Array, Batch, Output, elements_of, waits_for_cores
+from daemon.runtime import Array, Batch, Output, elements_of, in_gear, waits_for_cores
+from daemon.runtime.deadlines import overdue
 from daemon.web.asking import Asked
 from daemon.web.faces import Face
 
 AT_ONCE_SECONDS = 0.1
 """A run for which everybody waits is stopped after that, and made again by another thread."""
+CORES_SECONDS = 2.0
+"""So long may a run for several wait for cores."""
 AT_ONCE_BYTES = 256 << 10
 """Outputs beyond that take time to be written."""
 
@@ -35,7 +39,7 @@ class Runs:
         """Raises as the engine does: InvalidInput, RunTimeout or InferenceFailed."""
         if face.batch_size == 1:
             return serving.engine.run(inputs, timeout_seconds=self._timeout_seconds)
-        return _paced(serving, face, inputs, self._timeout_seconds)
+        return _paced(serving, face, inputs, timeout_seconds=self._timeout_seconds)
 
     def at_once(self, serving: Serving, face: Face, inputs: Mapping[str, Array]) -> list[Output]:
         """As ``alone``; HandOver where it waits, takes longer than was to be expected, or gives much to write."""
@@ -64,8 +68,9 @@ class Runs:
         """
 
         def run(inputs: Mapping[str, Array]) -> list[Output]:
-            seconds = min(face.pace.limit_seconds(elements_of(inputs)), self._timeout_seconds)
-            return _paced(serving, face, inputs, seconds)
+            limit = face.pace.limit_seconds(elements_of(inputs))
+            timeout = min(limit + CORES_SECONDS, self._timeout_seconds)
+            return _paced(serving, face, inputs, timeout_seconds=timeout, run_seconds=limit)
 
         return Batch(serving.release.signature, run, most=most, fits=face.pace.fits)
 
@@ -81,16 +86,23 @@ class Runs:
             self._ring.offer(release, inputs, outputs)
 
 
-def _paced(serving: Serving, face: Face, inputs: Mapping[str, Array], timeout_seconds: float) -> list[Output]:
-    """As the engine runs it; what it took tells how much is best run together."""
-    size, started = elements_of(inputs), perf_counter()
-    try:
-        outputs = serving.engine.run(inputs, timeout_seconds=timeout_seconds)
-    except RunTimeout:
-        face.pace.overran(size, perf_counter() - started)
-        raise
-    face.pace.ran(size, perf_counter() - started)
-    return outputs
+def _paced(
+    serving: Serving, face: Face, inputs: Mapping[str, Array], *, timeout_seconds: float, run_seconds: float = math.inf
+) -> list[Output]:
+    """As the engine runs it, ``run_seconds`` at most; what it took tells how much is best run together.
+
+    The wait for cores tells nothing: it says how much else is going on.
+    """
+    size, due = elements_of(inputs), perf_counter() + timeout_seconds
+    with in_gear(serving.engine, timeout_seconds=timeout_seconds) as engine:
+        started = perf_counter()
+        try:
+            outputs = engine.run(inputs, timeout_seconds=max(0.0, min(run_seconds, due - started)))
+        except RunTimeout as error:
+            face.pace.overran(size, perf_counter() - started)
+            raise overdue(timeout_seconds) from error
+        face.pace.ran(size, perf_counter() - started)
+        return outputs
 
 
 def _hand_over(face: Face) -> NoReturn:
