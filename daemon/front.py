@@ -82,7 +82,7 @@ def build_front(
         is_slow,
         settings.place(settings.state_dir) / "spool",
         partial(is_quick, predictor),
-        PredictGrouping(predictor, wait_seconds=settings.batching.max_wait_ms / 1e3, cores=usable_cores()),
+        PredictGrouping(predictor, cores=usable_cores(), wait_seconds=settings.batching.max_wait_ms / 1e3),
         on_refusal,
     )
 

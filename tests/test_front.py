@@ -1,10 +1,18 @@
 """What is said of a request before its body is read."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from daemon import front
 from daemon.api import RequestLimits
-from daemon.front import _guard
+from daemon.config import load
+from daemon.front import _guard, build_front
+from daemon.http.values import ignore_refusal
 from daemon.web.access import Tokens
+from daemon.web.door import PredictGrouping
+from tests.web_rig import WebRig
 
 LIMITS = RequestLimits(max_body_bytes=10, max_upload_bytes=99, waiting_clients=1)
 PREDICT = ["/predict", "/models/a/predict", "/v2/models/a/infer", "/v1/models/a:predict", "/invocations"]
@@ -36,3 +44,19 @@ def test_what_changes_models_is_never_open_to_strangers(path: str) -> None:
     is_route = path != "/predict/upload"
     assert (admission.refusal is not None) is is_route
     assert admission.max_body_bytes == (99 if path.startswith("/models/") else 10)
+
+
+def test_batches_are_planned_for_the_cores_that_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(front, "_front", lambda _name: lambda *parts: made.extend(parts))
+    monkeypatch.setattr(front, "usable_cores", lambda: 64)
+    monkeypatch.setattr("daemon.web.predicting.batches_at_once", lambda _trial, cores: cores)
+    (tmp_path / "config.yaml").write_text("", encoding="utf-8")
+    settings, tokens = load(tmp_path / "config.yaml"), Tokens("", "")
+    with WebRig(tmp_path) as rig:
+        rig.update(1.5)
+        build_front(
+            settings, None, [], predictor=rig.predictor, tokens=tokens, limits=LIMITS, on_refusal=ignore_refusal
+        )
+        (grouping,) = [part for part in made if isinstance(part, PredictGrouping)]
+        assert grouping.at_once("default") == 64

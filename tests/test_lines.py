@@ -138,12 +138,36 @@ def test_full_group_does_not_wait_for_the_one_before_it(pool: Pool) -> None:
     submit(lines, *others[2:])
     for full in others[:3]:
         assert full.ended.wait(WAIT_SECONDS)
-    assert not others[3].ended.is_set(), "it forms the next one"
+    submit(lines, late := Request(seen, "late"))
+    assert not others[3].began.wait(0.05), "it forms the next one"
     may_end.set()
+    assert late.ended.wait(WAIT_SECONDS)
+    assert seen[-4:-2] == [("d", "group of /m"), ("late", "group of /m")]
     assert others[3].ended.wait(WAIT_SECONDS)
     assert ("first", "finished") in seen
     submit(lines, last := Request(seen, "last"))
     assert last.ended.wait(WAIT_SECONDS), "the line is gone, and another one began"
+
+
+def test_groups_that_are_full_when_a_thread_is_free_are_answered_by_all_that_are() -> None:
+    seen: list[Any] = []
+    pool = Pool("test", threads=3, max_queue=100)
+    pool.start()
+    lines = Lines(pool, Grouping(at_once=3), max_waiting=100)
+    first_may_end, *others_may_end = [held(lines, seen, path=path) for path in ("/m", "/a", "/b")]
+    may_end = threading.Event()
+    groups = [[Request(seen, f"{group}{each}", may_end=may_end) for each in range(3)] for group in range(2)]
+    for group in groups:
+        submit(lines, *group)
+    for other in others_may_end:
+        other.set()
+    for group in groups:
+        assert group[0].began.wait(WAIT_SECONDS)
+    for each in (first_may_end, may_end):
+        each.set()
+    pool.finish()
+    assert pool.join(threading.TIMEOUT_MAX)
+    assert all(each.ended.is_set() for group in groups for each in group)
 
 
 def test_no_more_groups_of_a_kind_are_answered_at_once_than_may() -> None:

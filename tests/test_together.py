@@ -80,7 +80,7 @@ def alone(rig: WebRig, body: bytes, **more: Any) -> Answer:
 
 
 def together(rig: WebRig, bodies: list[bytes]) -> list[Answer]:
-    grouping = PredictGrouping(rig.predictor)
+    grouping = PredictGrouping(rig.predictor, cores=2)
     with grouping.together("default") as group:
         asked = [Asked(rig, body, group) for body in bodies]
         return [each.answer() for each in asked]
@@ -193,7 +193,7 @@ def test_batch_that_is_given_up_is_made_smaller_the_next_time(rig: WebRig, monke
 
 def test_batch_that_is_given_up_tells_enough_by_itself(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
     slowed = Slowed(rig, monkeypatch)
-    with PredictGrouping(rig.predictor).together("default") as group:
+    with PredictGrouping(rig.predictor, cores=2).together("default") as group:
         for each in [Asked(rig, body, group) for body in EIGHT]:
             with pytest.raises(HandOver):
                 b"".join(each._pieces)
@@ -219,7 +219,7 @@ def test_one_run_answers_whatever_language_they_speak(rig: WebRig, monkeypatch: 
             return run(inputs, **more)
 
         monkeypatch.setattr(serving.engine, "run", counted)
-    with PredictGrouping(rig.predictor).together("default") as group:
+    with PredictGrouping(rig.predictor, cores=2).together("default") as group:
         begun = [Asked(rig, body, group, **more) for body, more in asked]
         (in_json, _), (in_file, kind), (by_row, _) = [each.answer()[1:] for each in begun]
     assert runs == [3]
@@ -231,7 +231,7 @@ def test_one_run_answers_whatever_language_they_speak(rig: WebRig, monkeypatch: 
 
 
 def test_group_answers_by_the_release_that_served_when_it_formed(rig: WebRig) -> None:
-    grouping = PredictGrouping(rig.predictor)
+    grouping = PredictGrouping(rig.predictor, cores=2)
     body = orjson.dumps({"inputs": [[1] * 10]})
     with grouping.together("default") as group:
         asked = [Asked(rig, body, group) for _ in range(3)]
@@ -257,7 +257,7 @@ def test_member_without_a_token_is_refused_and_the_others_are_not(tmp_path: Path
     with WebRig(tmp_path, tokens=Tokens("", "secret")) as rig:
         deploy(rig, 1)
         body = orjson.dumps({"inputs": [[1] * 10]})
-        with PredictGrouping(rig.predictor).together("default") as group:
+        with PredictGrouping(rig.predictor, cores=2).together("default") as group:
             asked = [
                 Asked(rig, body, group, headers={"Authorization": f"Bearer {token}"})
                 for token in ("secret", "wrong", "secret")
@@ -265,8 +265,18 @@ def test_member_without_a_token_is_refused_and_the_others_are_not(tmp_path: Path
             assert [each.answer()[0] for each in asked] == [200, 401, 200]
 
 
+def test_batches_that_take_long_share_the_cores(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds: list[Any] = []
+    monkeypatch.setattr("daemon.runtime.plans._seconds", lambda _trial: dict(seconds))
+    grouping = PredictGrouping(rig.predictor, cores=16)
+    assert grouping.at_once("default") == 1
+    seconds.append((1, 0.05))
+    assert grouping.at_once("default") == 4
+    assert grouping.at_once("nobody") == 1
+
+
 def test_only_predictions_of_what_pays_go_together(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    grouping = PredictGrouping(rig.predictor)
+    grouping = PredictGrouping(rig.predictor, cores=2)
     assert grouping.kind_of("POST", "/predict") == grouping.kind_of("POST", "/models/default/predict") == "default"
     assert grouping.most("default") == 8
     assert grouping.kind_of("GET", "/predict") is None

@@ -108,7 +108,7 @@ class PredictGrouping:
     ``cores`` is how many there are for all models.
     """
 
-    def __init__(self, predictor: Predictor, *, wait_seconds: float = 0.0, cores: int = 1) -> None:
+    def __init__(self, predictor: Predictor, *, cores: int, wait_seconds: float = 0.0) -> None:
         self._predictor = predictor
         self._cores = cores
         self.wait_seconds = wait_seconds
