@@ -21,7 +21,7 @@ from daemon.server import Admission, HttpError, Limits, Server, bind
 from daemon.web.access import Head, Tokens, authorise, is_open_to_all
 from daemon.web.asking import BOUND
 from daemon.web.dialects import route_of
-from daemon.web.door import PredictGrouping, is_quick
+from daemon.web.door import PredictGrouping, expected_seconds
 from daemon.web.predicting import Predictor
 from daemon.web.routes import RouteClass, is_slow
 
@@ -81,7 +81,7 @@ def build_front(
         _guard(tokens, limits),
         is_slow,
         settings.place(settings.state_dir) / "spool",
-        partial(is_quick, predictor),
+        partial(expected_seconds, predictor),
         PredictGrouping(predictor, cores=usable_cores(), wait_seconds=settings.batching.max_wait_ms / 1e3),
         on_refusal,
     )

@@ -21,15 +21,15 @@ from daemon.http.terms import Terms
 from daemon.http.values import (
     NO_GROUPS,
     Admission,
+    Expected,
     Grouping,
     Guard,
     HttpError,
-    IsQuick,
     IsSlow,
     Limits,
     OnRefusal,
     ignore_refusal,
-    never_quick,
+    nobody_knows,
 )
 
 __all__ = ["Admission", "Guard", "HttpError", "IsSlow", "Limits", "Load", "Server", "bind"]
@@ -44,8 +44,8 @@ class Server:
 
     It owns the sockets from its construction on: ``run`` closes them at its end, ``close`` does for a server that never
     ran. ``guard`` is called by the loop thread and may not block. Bodies over ``limits.spool_bytes`` go to unlinked
-    files in ``spool_dir``, which must exist. What ``is_quick`` says of, the loop answers itself; what ``grouping`` does
-    may be answered together. ``on_refusal`` hears of what is answered here.
+    files in ``spool_dir``, which must exist. What is quick by ``expected_seconds``, the loop answers itself; what
+    ``grouping`` says of may be answered together. ``on_refusal`` hears of what is answered here.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class Server:
         guard: Guard,
         is_slow: IsSlow,
         spool_dir: Path,
-        is_quick: IsQuick = never_quick,
+        expected_seconds: Expected = nobody_knows,
         grouping: Grouping = NO_GROUPS,
         on_refusal: OnRefusal = ignore_refusal,
     ) -> None:
         self._limits = limits
-        self._pools = Pools(limits, is_slow, is_quick, grouping)
+        self._pools = Pools(limits, is_slow, expected_seconds, grouping)
         self._spool = Spool(spool_dir, limits.spool_bytes, Loans(limits.lent_bytes, limits.largest_loan_bytes))
         self._front = Front(app, Terms(limits, guard, self._spool, on_refusal=on_refusal), self._pools)
         self._listeners = [Listener(sock, self._front) for sock in sockets]

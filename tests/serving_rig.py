@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from daemon.http.values import NO_GROUPS, Grouping, IsQuick, never_quick
+from daemon.http.values import NO_GROUPS, Expected, Grouping, nobody_knows
 from daemon.native.server import NativeServer
 from daemon.server import Admission, Guard, IsSlow, Limits, Server, bind
 
@@ -177,7 +177,7 @@ class Serve(Protocol):
         limits: Limits | None = None,
         guard: Guard = ...,
         is_slow: IsSlow = ...,
-        is_quick: IsQuick = ...,
+        expected_seconds: Expected = ...,
         addresses: tuple[str, ...] = ...,
         app: Any = None,
         grouping: Grouping = ...,
@@ -209,7 +209,7 @@ def serving(
     limits: Limits | None = None,
     guard: Guard = admit,
     is_slow: IsSlow = lambda _method, path, _query: path.startswith("/slow"),
-    is_quick: IsQuick = never_quick,
+    expected_seconds: Expected = nobody_knows,
     addresses: tuple[str, ...] = ("127.0.0.1:0",),
     app: Any = None,
     front: str = "waitress",
@@ -218,7 +218,7 @@ def serving(
     """Run a server for the length of a test."""
     toy = Toy()
     server = FRONTS[front](
-        app or toy, bind(addresses), limits or Limits(), guard, is_slow, spool_dir, is_quick, grouping
+        app or toy, bind(addresses), limits or Limits(), guard, is_slow, spool_dir, expected_seconds, grouping
     )
     running = Running(server, toy)
     running.thread.start()

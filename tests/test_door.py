@@ -1,6 +1,7 @@
 """The short way of a prediction answers as Flask's view does, whatever is asked."""
 
 import gzip
+import math
 import zlib
 from collections.abc import Iterator
 from io import BytesIO
@@ -23,7 +24,7 @@ from daemon.web.access import Tokens
 from daemon.web.asking import LIVE, PREVIOUS, Target
 from daemon.web.dialects import route_of
 from daemon.web.dialects.plain import LONGEST_KEPT, PLAIN
-from daemon.web.door import PredictDoor, is_quick
+from daemon.web.door import PredictDoor, expected_seconds
 from daemon.web.faces import QUICK_SECONDS, TIMED_ONCE_IN, Face
 from daemon.web.runs import AT_ONCE_BYTES
 from tests import onnx_models
@@ -222,14 +223,14 @@ def ask(rig: WebRig, times: int = TIMED_ONCE_IN) -> None:
 def test_release_is_quick_once_it_was_seen_to_be(tmp_path: Path) -> None:
     with WebRig(tmp_path) as rig:
         rig.update(1)
-        asked = (rig.predictor, "POST", "/predict", 10)
-        assert not is_quick(*asked)
+        asked = (rig.predictor, "POST", "/predict")
+        assert expected_seconds(*asked) >= QUICK_SECONDS
         ask(rig, 20 * TIMED_ONCE_IN)
-        assert is_quick(*asked)
-        assert not is_quick(rig.predictor, "POST", "/update_model", 10)
-        assert not is_quick(rig.predictor, "POST", "/models/other/predict", 10)
+        assert expected_seconds(*asked) < QUICK_SECONDS
+        assert expected_seconds(rig.predictor, "POST", "/update_model") == math.inf
+        assert expected_seconds(rig.predictor, "POST", "/models/other/predict") == math.inf
         rig.update(2)
-        assert not is_quick(*asked), "what serves now was never asked"
+        assert expected_seconds(*asked) >= QUICK_SECONDS, "what serves now was never asked"
 
 
 def test_release_whose_runs_take_long_is_not_quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +246,7 @@ def test_release_whose_runs_take_long_is_not_quick(tmp_path: Path, monkeypatch: 
 
             monkeypatch.setattr(serving.engine, "run", slow)
         ask(rig, 4 * TIMED_ONCE_IN)
-        assert not rig.predictor.is_quick("default")
+        assert rig.predictor.expected_seconds("default") >= QUICK_SECONDS
 
 
 def test_few_predictions_are_timed() -> None:
@@ -262,10 +263,10 @@ def test_run_that_takes_long_where_all_wait_for_it_is_handed_over(tmp_path: Path
         short, long = ({"inputs": {"rounds": turns, "x": [1.0]}} for turns in (1, 10_000_000))
         for _ in range(20 * TIMED_ONCE_IN):
             assert rig.post("/predict", short).status_code == 200
-        assert rig.predictor.is_quick("default")
+        assert rig.predictor.expected_seconds("default") < QUICK_SECONDS
         assert at_once(rig, orjson.dumps(short)) == [200]
         assert at_once(rig, orjson.dumps(long)) == ["handed over"]
-        assert not rig.predictor.is_quick("default")
+        assert rig.predictor.expected_seconds("default") >= QUICK_SECONDS
 
 
 def test_outputs_that_take_long_to_write_are_handed_over(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,9 +282,10 @@ def test_run_that_may_have_to_wait_for_a_core_is_handed_over(rig: WebRig, monkey
     with rig.holder.lease("default") as serving:
         monkeypatch.setattr(serving, "engine", GearedEngine([(1, serving.engine)], budget))
     body = orjson.dumps({"inputs": TEN})
+    assert at_once(rig, body) == [200]
     with budget.claim(1, timeout_seconds=1):
         assert at_once(rig, body) == ["handed over"]
-    assert not rig.predictor.is_quick("default")
+    assert rig.predictor.expected_seconds("default") >= QUICK_SECONDS
     assert rig.predict().status_code == 200
 
 

@@ -8,7 +8,7 @@ import pytest
 from daemon.holder import Serving
 from daemon.release import Release, Signature, TensorSpec
 from daemon.web.asking import Dialect, Read
-from daemon.web.faces import TIMED_ONCE_IN, Face, face_of, known_face_of
+from daemon.web.faces import QUICK_SECONDS, TIMED_ONCE_IN, Face, face_of, known_face_of
 from tests.fakes import FakeEngine, release_of
 
 
@@ -80,4 +80,4 @@ def test_quick_release_counts_as_slow_after_several_slow_predictions_not_after_o
             started = face.started()
             now += seconds
             face.ended(started)
-    assert face.is_quick is quick
+    assert (face.seconds < QUICK_SECONDS) is quick

@@ -28,7 +28,7 @@ from daemon.http.pools import Pools
 from daemon.http.sockets import bind
 from daemon.http.spool import Spool
 from daemon.http.terms import Terms
-from daemon.http.values import NO_GROUPS, Admission, Guard, Limits, never_quick
+from daemon.http.values import NO_GROUPS, Admission, Guard, Limits, nobody_knows
 from daemon.native import sweep
 from daemon.native.answering import begin, finish
 from daemon.native.connections import Connection, ages_of, backlog_of, bytes_wait, connections_of, cut
@@ -318,7 +318,7 @@ def admit(*_: object) -> Admission:
 
 def desk_of(spool_dir: Path, app: Any = None, guard: Guard = admit) -> Desk:
     limits = Limits()
-    pools = Pools(limits, lambda *_: False, never_quick, NO_GROUPS)
+    pools = Pools(limits, lambda *_: False, nobody_knows, NO_GROUPS)
     return Desk(app, Terms(limits, guard, Spool(spool_dir, limits.spool_bytes)), pools)
 
 

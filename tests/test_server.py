@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import logging
+import math
 import os
 import socket
 import stat
@@ -17,22 +18,22 @@ import pytest
 
 from daemon.errors import AT_ONCE, TOGETHER, HandOver, StartupError
 from daemon.http.poller import Poller
-from daemon.http.pools import QUICK_BODY_BYTES
-from daemon.http.values import never_quick
+from daemon.http.pools import BRIEF_SECONDS, LONELY, QUICK_BODY_BYTES
+from daemon.http.values import nobody_knows
 from daemon.server import Admission, HttpError, Limits, Server, bind
 from tests.serving_rig import MAX_BODY, WAIT_SECONDS, Client, Running, Serve, Toy, admit
 
 DENIED = HttpError(401, "Unauthorized", "unauthorized", "a token is missing", (("WWW-Authenticate", "Bearer"),))
 
 
-def quick(_method: str, path: str, _body_bytes: int) -> bool:
+def quick(_method: str, path: str) -> float:
     """Whatever waits for nothing."""
-    return not path.startswith(("/wait", "/slow"))
+    return math.inf if path.startswith(("/wait", "/slow")) else 0.0
 
 
-@pytest.fixture(params=[never_quick, quick], ids=["by a pool", "by the loop"])
+@pytest.fixture(params=[nobody_knows, quick], ids=["by a pool", "by the loop"])
 def running(serve: Serve, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
-    with serve(tmp_path, is_quick=request.param) as running:
+    with serve(tmp_path, expected_seconds=request.param) as running:
         yield running
 
 
@@ -53,7 +54,7 @@ def test_answer_is_the_applications_on_one_connection_thrice(running: Running) -
 
 
 def test_quick_request_is_answered_by_the_loop_and_no_other_is(serve: Serve, tmp_path: Path) -> None:
-    with serve(tmp_path, is_quick=quick) as running, running.client() as client:
+    with serve(tmp_path, expected_seconds=quick) as running, running.client() as client:
         client.get("/a")
         client.post("/b", b"x" * QUICK_BODY_BYTES)
         client.post("/c", b"x" * (QUICK_BODY_BYTES + 1))
@@ -65,6 +66,16 @@ def test_quick_request_is_answered_by_the_loop_and_no_other_is(serve: Serve, tmp
         # granian brings the second when the first is answered, and needs no thread of ours to send it.
         sender = {"waitress": "request", "granian": "Dummy"}[serve.front]
         assert [name.partition("-")[0] for name in running.toy.threads[4:]] == [sender] * 3
+
+
+def test_brief_request_is_answered_by_the_loop_where_nobody_else_asks(serve: Serve, tmp_path: Path) -> None:
+    with serve(tmp_path, expected_seconds=lambda *_: 0.9 * BRIEF_SECONDS) as running, running.client() as client:
+        for _ in range(100):
+            client.get("/a")
+    by_loop = [not name.startswith("request-") for name in running.toy.threads]
+    # A thread of a pool may not have come to its end when the next request is there: that one is no lonely one.
+    assert by_loop[:LONELY] == [False] * LONELY
+    assert by_loop[-1] is (serve.front == "waitress"), "granian does not tell who else asks"
 
 
 def test_request_that_the_loop_hands_over_is_answered_by_a_pool_with_all_of_its_body(
@@ -80,7 +91,7 @@ def test_request_that_the_loop_hands_over_is_answered_by_a_pool_with_all_of_its_
             raise HandOver
         return toy(environ, start_response)
 
-    with serve(tmp_path, app=app, is_quick=quick) as running, running.client() as client:
+    with serve(tmp_path, app=app, expected_seconds=quick) as running, running.client() as client:
         for _ in range(2):
             assert client.post("/a", b"body").body == b"body"
         client.send(b"".join(b"GET /%d HTTP/1.1\r\n\r\n" % number for number in range(5)))
@@ -162,12 +173,12 @@ def test_client_that_does_not_take_its_answers_holds_up_nobody_of_its_kind(serve
 def test_question_whether_it_is_quick_that_fails_costs_no_answer(
     serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(*_: object) -> bool:
+    def fail(*_: object) -> float:
         raise KeyError("nobody")
 
-    with serve(tmp_path, is_quick=fail) as running, running.client() as client:
+    with serve(tmp_path, expected_seconds=fail) as running, running.client() as client:
         assert client.get("/a").body == b"/a"
-    assert "whether a request is quick could not be told" in caplog.text
+    assert "how long a request takes could not be told" in caplog.text
 
 
 def test_pipelined_requests_are_answered_in_order(running: Running) -> None:
@@ -627,6 +638,44 @@ def test_event_of_a_closed_source_reaches_nobody() -> None:
         if not delivered:
             poller.turn(0)
         assert len(delivered) == 1
+    poller.close()
+
+
+class Counted:
+    """A source that notes how many others have something to be dealt with."""
+
+    def __init__(self, poller: Poller, sock: socket.socket, seen: list[int]) -> None:
+        self._fileno, self._sock, self._poller, self._seen = sock.fileno(), sock, poller, seen
+        poller.sources[sock.fileno()] = self
+        poller.changed(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def handle_read_event(self) -> None:
+        self._seen.append(self._poller.company)
+        self._sock.recv(1)
+
+
+def test_source_can_see_how_many_others_there_are() -> None:
+    poller = Poller()
+    seen: list[int] = []
+    with contextlib.ExitStack() as stack:
+        pairs = [socket.socketpair() for _ in range(3)]
+        for sock in [sock for pair in pairs for sock in pair]:
+            stack.enter_context(sock)
+        for ours, _ in pairs:
+            Counted(poller, ours, seen)
+        poller.turn(0)  # the alarm, which `changed` rang
+        for _, theirs in pairs:
+            theirs.send(b"x")
+        poller.turn(0)
+        pairs[0][1].send(b"x")
+        poller.turn(0)
+    assert seen == [2, 2, 2, 0]
     poller.close()
 
 

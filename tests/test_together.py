@@ -18,6 +18,7 @@ from daemon.runtime import CoreBudget
 from daemon.runtime.gears import GearedEngine
 from daemon.web.access import Tokens
 from daemon.web.door import PredictDoor, PredictGrouping
+from daemon.web.faces import face_of
 from tests import onnx_models
 from tests.web_rig import LIMIT_BYTES, WebRig
 
@@ -199,6 +200,17 @@ def test_batch_that_is_given_up_tells_enough_by_itself(rig: WebRig, monkeypatch:
                 b"".join(each._pieces)
     together(rig, EIGHT)
     assert slowed.ran == [8, 3, 3, 2]
+
+
+def test_prediction_without_company_tells_how_long_one_takes(rig: WebRig) -> None:
+    with rig.holder.lease("default") as serving:
+        face = face_of(serving)
+    face.took(1.0)
+    before = face.seconds
+    together(rig, EIGHT[:2])
+    assert face.seconds == before
+    together(rig, EIGHT[:1])
+    assert 0 < face.seconds < before
 
 
 def test_one_run_answers_whatever_language_they_speak(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,13 +145,18 @@ class Channel(ServingHalf):
         taken = super().received(data)
         if (request := self._next_due()) is None:
             return taken
-        is_alone = len(self.requests) == 1  # else waitress may wait, between two answers, for the loop to send
-        if is_alone and request.error is None and self.server.pools.is_needless(request):
+        if self._is_the_loops(request):
             # Nothing waits to be sent before it (else nothing would have been read), so sending does not block.
             self.begin(_AT_ONCE)()
         else:
             self._hand_over(request)
         return taken
+
+    def _is_the_loops(self, request: Request) -> bool:
+        """Whether the loop is the one to answer ``request``."""
+        if len(self.requests) > 1 or request.error is not None:
+            return False  # between two answers, waitress may wait for the loop to send
+        return self.server.pools.is_needless(request, company=self.server.poller.company)
 
     def _end(self) -> None:
         if self._may_bring_more():

@@ -30,6 +30,8 @@ class Poller:
         self._watched: dict[int, int] = {}
         self._epoll: Any = select.epoll() if use_epoll else None
         self._poll: Any = self._epoll or select.poll()
+        self.company = 0
+        """Of how many others something is to be dealt with in this turn."""
         self._changed: deque[Any] = deque()
         self._woken = False
         self._looping = 0  # the thread of ``turn``
@@ -80,6 +82,7 @@ class Poller:
         events = self._poll.poll(timeout)
         # Looked up before the first delivery: that one may close a socket and accept another under its number.
         due = [(self.sources.get(fd), fd, flags) for fd, flags in events]
+        self.company = len(due) - 1
         for source, fd, flags in due:
             if fd == self._alarm:
                 self._silence()

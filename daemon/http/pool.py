@@ -75,6 +75,11 @@ class Pool:
         """How much waits for a thread."""
         return self._queue.qsize()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is being done, or waits to be."""
+        return any(self._working) or not self._queue.empty()
+
     def submit_next(self, work: Work) -> None:
         """Queue ``work``, which was taken in already, however many wait before it."""
         self._queue.put(work)

@@ -6,12 +6,18 @@ from typing import Protocol
 
 from daemon.http.lines import Lines, Member
 from daemon.http.pool import Pool, PoolLoad
-from daemon.http.values import Grouping, HttpError, IsQuick, IsSlow, Limits
+from daemon.http.values import Expected, Grouping, HttpError, IsSlow, Limits
 
 LOG = logging.getLogger("modeldrop.http")
 
 QUICK_BODY_BYTES = 16 << 10
-"""What the loop may answer itself is no longer, whoever says that it is quick."""
+"""What the loop may answer itself is no longer, whatever is expected of it."""
+QUICK_SECONDS = 100e-6
+"""What takes less is answered by the loop: to hand it to another thread and back would cost more than the answer."""
+BRIEF_SECONDS = 500e-6
+"""So is what takes less than this, as long as nobody else asks for anything."""
+LONELY = 16
+"""So many requests must have had no company, one after the other, for a client to count as the only one."""
 
 
 class Asked(Protocol):
@@ -35,9 +41,10 @@ class Asked(Protocol):
 class Pools:
     """Two pools, so that a prediction never waits behind a deploy or a long poll. Thread-safe."""
 
-    def __init__(self, limits: Limits, is_slow: IsSlow, is_quick: IsQuick, grouping: Grouping) -> None:
+    def __init__(self, limits: Limits, is_slow: IsSlow, expected_seconds: Expected, grouping: Grouping) -> None:
         self._is_slow = is_slow
-        self._is_quick = is_quick
+        self._expected_seconds = expected_seconds
+        self._without_company = 0  # requests in a row; the reader's
         self._ended: bool | None = None
         self.fast = Pool("request", threads=limits.threads, max_queue=limits.max_queue)
         self._lines = Lines(self.fast, grouping, max_waiting=limits.max_queue)
@@ -48,15 +55,28 @@ class Pools:
         self.fast.start()
         self.slow.start()
 
-    def is_needless(self, request: Asked) -> bool:
-        """Whether a whole ``request`` is better answered by whoever read it: the loop."""
+    def is_needless(self, request: Asked, *, company: int) -> bool:
+        """Whether a whole ``request`` is better answered by whoever read it: the loop.
+
+        ``company`` is how many others have something to say just now.
+        """
         if request.chunked or request.content_length > QUICK_BODY_BYTES:
             return False
         try:
-            return self._is_quick(request.command, request.path, request.content_length)
+            seconds = self._expected_seconds(request.command, request.path)
         except Exception:
-            LOG.exception("whether a request is quick could not be told")
+            LOG.exception("how long a request takes could not be told")
             return False
+        return seconds < QUICK_SECONDS or (seconds < BRIEF_SECONDS and self._is_lonely(company))
+
+    def _is_lonely(self, company: int) -> bool:
+        if company or self._lines.waiting:
+            self._without_company = 0
+        elif self.fast.is_busy:
+            return False  # perhaps with the answer that its client has by now: that says nothing
+        else:
+            self._without_company += 1
+        return self._without_company > LONELY
 
     def submit(self, work: Member, request: Asked) -> HttpError | None:
         """Queue ``work`` where its ``request`` belongs; or return the answer that it gets instead."""

@@ -1,6 +1,7 @@
 """Plain values of the HTTP layer: its limits, its errors and what a guard decides. Safe to share between threads."""
 
 import json
+import math
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -83,10 +84,9 @@ Guard = Callable[[str, str, str, Mapping[str, str], str], Admission]
 IsSlow = Callable[[str, str, str], bool]
 """``is_slow(method, path, query)``: whether a request belongs to the pool for those that may take long."""
 
-IsQuick = Callable[[str, str, int], bool]
-"""``is_quick(method, path, body_bytes)``: whether the loop may answer a request itself, as it takes next to no time and
-waits for nothing. To hand it to another thread and back would cost more than the answer."""
-
+Expected = Callable[[str, str], float]
+"""``expected_seconds(method, path)``: how long a thread is at work on a request that came as a whole and waits for
+nothing; infinity where that is not known, or it may wait. For any thread, which it may not block."""
 
 OnRefusal = Callable[[str, str, HttpError], None]
 """``on_refusal(method, path, error)``: called for each request that the HTTP layer answers itself; both are empty of
@@ -98,9 +98,9 @@ def ignore_refusal(_method: str, _path: str, _error: HttpError) -> None:
     """Nobody wants to know."""
 
 
-def never_quick(_method: str, _path: str, _body_bytes: int) -> bool:
+def nobody_knows(_method: str, _path: str) -> float:
     """Whatever it is, a thread of a pool answers it."""
-    return False
+    return math.inf
 
 
 class Grouping(Protocol):

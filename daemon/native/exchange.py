@@ -24,6 +24,8 @@ LOG = logging.getLogger("modeldrop.http")
 _UNREADABLE = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE})
 _NO_MARKS: Mapping[str, object] = {}
 _AT_ONCE: Mapping[str, object] = {AT_ONCE: True}
+_SOME_COMPANY = 1
+"""Granian brings one request at a time, however many others have one."""
 
 
 class Exchange:
@@ -147,7 +149,7 @@ class Exchange:
     def _whole(self) -> None:
         self._arrived = perf_counter()
         pools = self._desk.pools
-        if pools.is_needless(self._head):
+        if pools.is_needless(self._head, company=_SOME_COMPANY):
             self.begin(_AT_ONCE)()
             return
         error = pools.submit(self, self._head)

@@ -20,14 +20,14 @@ from daemon.http.spool import Spool
 from daemon.http.terms import Terms
 from daemon.http.values import (
     NO_GROUPS,
+    Expected,
     Grouping,
     Guard,
-    IsQuick,
     IsSlow,
     Limits,
     OnRefusal,
     ignore_refusal,
-    never_quick,
+    nobody_knows,
 )
 from daemon.native.desk import Desk
 from daemon.native.sweep import Sweep, until_true
@@ -60,12 +60,12 @@ class NativeServer:
         guard: Guard,
         is_slow: IsSlow,
         spool_dir: Path,
-        is_quick: IsQuick = never_quick,
+        expected_seconds: Expected = nobody_knows,
         grouping: Grouping = NO_GROUPS,
         on_refusal: OnRefusal = ignore_refusal,
     ) -> None:
         self._limits = limits
-        self._pools = Pools(limits, is_slow, is_quick, grouping)
+        self._pools = Pools(limits, is_slow, expected_seconds, grouping)
         self._spool = Spool(spool_dir, limits.spool_bytes, Loans(limits.lent_bytes, limits.largest_loan_bytes))
         self._desk = Desk(app, Terms(limits, guard, self._spool, on_refusal=on_refusal), self._pools)
         self._bell: SimpleQueue[None] = SimpleQueue()  # which a signal handler may ring, wherever it comes in between

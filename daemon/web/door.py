@@ -5,6 +5,7 @@ Both lead to ``Predictor.answer``, which decides what a prediction is; everythin
 """
 
 import logging
+import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -131,10 +132,10 @@ class PredictGrouping:
         return self._predictor.together(str(kind))
 
 
-def is_quick(predictor: Predictor, method: str, path: str, _body_bytes: int) -> bool:
-    """Whether a request is a prediction that takes next to no time."""
+def expected_seconds(predictor: Predictor, method: str, path: str) -> float:
+    """How long a thread is at work on a request, if it is a prediction; infinity for all others."""
     model = _live_model_asked(predictor, method, path)
-    return model is not None and predictor.is_quick(model)
+    return math.inf if model is None else predictor.expected_seconds(model)
 
 
 def _live_model_asked(predictor: Predictor, method: str, path: str) -> str | None:

@@ -14,7 +14,7 @@ from daemon.web.asking import Dialect, Read
 from daemon.web.figures import Figures
 
 QUICK_SECONDS = 100e-6
-"""A release whose predictions take less of a thread's time is quick: to change threads for one would take longer."""
+"""A release whose predictions take less of a thread's time is quick. What was not timed yet counts as not quite so."""
 
 TIMED_ONCE_IN = 8
 """One prediction in so many."""
@@ -42,7 +42,8 @@ class Face:
         """How many rows of it are best run together."""
         self.pace = Pace(batch_limit_seconds(release.trial, self.batch_size))
         """How long its runs take."""
-        self.seconds = QUICK_SECONDS  # a running mean
+        self.seconds = QUICK_SECONDS
+        """How long one of its predictions takes a thread: a running mean."""
         self._turn = 0
         self._quick_in_a_row = 0
         self._tongues: dict[str, Tongue] = {}  # by dialect
@@ -78,19 +79,16 @@ class Face:
         return None if self._turn % TIMED_ONCE_IN else time.thread_time()
 
     def ended(self, started: float | None) -> None:
-        """What waited for other threads does not count, and one alone that took long changes nothing."""
-        if started is None:
-            return
-        took = time.thread_time() - started
+        """What waited for other threads does not count."""
+        if started is not None:
+            self.took(time.thread_time() - started)
+
+    def took(self, took: float) -> None:
+        """A prediction took a thread so many seconds; one alone that took long changes nothing."""
         is_slow, quick_before = took >= QUICK_SECONDS, self._quick_in_a_row
         self._quick_in_a_row = 0 if is_slow else quick_before + 1
         if not is_slow or quick_before < FORGIVEN_ONCE_IN:
             self.seconds += (took - self.seconds) / 4
-
-    @property
-    def is_quick(self) -> bool:
-        """Whether its predictions took next to no time of late."""
-        return self.seconds < QUICK_SECONDS
 
     def took_its_time(self) -> None:
         """One took longer than was to be expected."""

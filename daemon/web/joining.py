@@ -80,7 +80,10 @@ class Member:
             group.runs.blame(group.serving.release, error)
             self.figures.failed(type(error), perf_counter() - self.arrived)
             raise
-        self._count(ran, perf_counter())
+        ended = perf_counter()
+        self._count(ran, ended)
+        if len(group.joined) == 1:
+            group.face.took(ended - self.began)
         return prediction
 
     def _count(self, ran: float, ended: float) -> None:

@@ -1,5 +1,6 @@
 """Predictions: a request in, an answer out, by one lease on one release. Entered by request threads."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -69,11 +70,11 @@ class Predictor:
         """The model that ``target`` names, by saying nothing perhaps."""
         return target.model or self._default_model
 
-    def is_quick(self, model: str) -> bool:
-        """Whether the predictions of what serves as ``model`` took next to no time of late."""
+    def expected_seconds(self, model: str) -> float:
+        """How long the predictions of what serves as ``model`` took a thread of late; infinity where none was asked."""
         serving = self._holder.serving_of(model)
         face = None if serving is None else known_face_of(serving)
-        return face is not None and face.is_quick
+        return math.inf if face is None else face.seconds
 
     def batch_size(self, model: str) -> int:
         """How many predictions of what serves as ``model`` are best made together; 1 is each by itself."""

@@ -12,7 +12,7 @@ from daemon.gate import RequestRing
 from daemon.holder import Serving
 from daemon.lane.probation import Probation
 from daemon.release import Release
-from daemon.runtime import Array, Batch, Output, elements_of, in_gear, waits_for_cores
+from daemon.runtime import Array, Batch, Engine, Output, elements_of, in_gear, waits_for_cores
 from daemon.runtime.deadlines import overdue
 from daemon.web.asking import Asked
 from daemon.web.faces import Face
@@ -43,10 +43,8 @@ class Runs:
 
     def at_once(self, serving: Serving, face: Face, inputs: Mapping[str, Array]) -> list[Output]:
         """As ``alone``; HandOver where it waits, takes longer than was to be expected, or gives much to write."""
-        if waits_for_cores(serving.engine):
-            return _hand_over(face)
         try:
-            outputs = serving.engine.run(inputs, timeout_seconds=min(AT_ONCE_SECONDS, self._timeout_seconds))
+            outputs = _run_now(serving.engine, inputs, timeout_seconds=min(AT_ONCE_SECONDS, self._timeout_seconds))
         except RunTimeout:
             pass
         else:
@@ -84,6 +82,14 @@ class Runs:
         self._probation.answered(release, outputs)
         if self._ring.wants(release.model):
             self._ring.offer(release, inputs, outputs)
+
+
+def _run_now(engine: Engine, inputs: Mapping[str, Array], *, timeout_seconds: float) -> list[Output]:
+    """As ``Engine.run``; RunTimeout, too, where it had to wait for cores."""
+    if not waits_for_cores(engine):
+        return engine.run(inputs, timeout_seconds=timeout_seconds)
+    with in_gear(engine, timeout_seconds=0) as gear:
+        return gear.run(inputs, timeout_seconds=timeout_seconds)
 
 
 def _paced(
