@@ -278,13 +278,21 @@ def test_outputs_that_take_long_to_write_are_handed_over(rig: WebRig, monkeypatc
 
 
 def test_run_that_may_have_to_wait_for_a_core_is_handed_over(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    budget = CoreBudget(1)
+    waits: list[float] = []
+
+    class Watched(CoreBudget):
+        def claim(self, *widths: int, timeout_seconds: float) -> Any:
+            waits.append(timeout_seconds)
+            return super().claim(*widths, timeout_seconds=timeout_seconds)
+
+    budget = Watched(1)
     with rig.holder.lease("default") as serving:
         monkeypatch.setattr(serving, "engine", GearedEngine([(1, serving.engine)], budget))
     body = orjson.dumps({"inputs": TEN})
     assert at_once(rig, body) == [200]
     with budget.claim(1, timeout_seconds=1):
         assert at_once(rig, body) == ["handed over"]
+    assert waits == [0, 1, 0], "the loop waits for nothing"
     assert rig.predictor.expected_seconds("default") >= QUICK_SECONDS
     assert rig.predict().status_code == 200
 

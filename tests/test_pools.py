@@ -1,8 +1,9 @@
 """What takes next to no time is answered by the loop; what takes a little more is, while its client is the only one."""
 
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -22,12 +23,16 @@ class Asking:
     chunked: bool = False
     command: str = "POST"
     query: str = ""
-    goes_alone = True
-    may_end: threading.Event | None = None
+    goes_alone: bool = True
+    began: threading.Event = field(default_factory=threading.Event)
+    may_end: threading.Event = field(default_factory=threading.Event)
 
     def service(self) -> None:
-        assert self.may_end is not None
+        self.began.set()
         assert self.may_end.wait(WAIT_SECONDS)
+
+    def begin(self, _marks: Mapping[str, object]) -> Callable[[], None]:
+        return self.service
 
 
 @pytest.fixture
@@ -60,13 +65,54 @@ def test_what_takes_long_is_never_the_loops(pools: Pools) -> None:
 
 
 def test_client_is_not_alone_while_a_thread_is_busy(pools: Pools) -> None:
-    may_end = threading.Event()
-    work = Asking("1", may_end=may_end)
+    work = Asking("1")
     assert pools.submit(work, work) is None  # type: ignore[arg-type]  # all that is used of it here
+    assert work.began.wait(WAIT_SECONDS)
     assert asked(pools, BRIEF, 2 * LONELY) == [False] * 2 * LONELY
-    may_end.set()
+    work.may_end.set()
+    wait_until_idle(pools)
+    assert asked(pools, BRIEF, LONELY + 1)[-1]
+
+
+def wait_until_idle(pools: Pools) -> None:
     for _ in range(int(WAIT_SECONDS * 1000)):
         if not pools.fast.is_busy:
-            break
+            return
         threading.Event().wait(0.001)
-    assert asked(pools, BRIEF, LONELY + 1)[-1]
+    raise AssertionError("a thread is still busy")
+
+
+class Groups:
+    """All go together."""
+
+    wait_seconds = 0.0
+
+    def kind_of(self, *_: object) -> str:
+        return "all"
+
+    def most(self, _kind: object) -> int:
+        return 8
+
+    def at_once(self, _kind: object) -> int:
+        return 1
+
+    def together(self, _kind: object) -> AbstractContextManager[object]:
+        return nullcontext(object())
+
+
+def test_who_waits_for_those_before_is_company() -> None:
+    pools = Pools(Limits(threads=1), lambda *_: False, lambda _method, path: float(path), Groups())
+    pools.start()
+    assert asked(pools, BRIEF, LONELY) == [False] * LONELY
+    works = [Asking("1") for _ in range(2)]
+    for work in works:
+        work.goes_alone = False
+        assert pools.submit(work, work) is None  # type: ignore[arg-type]  # all that is used of it here
+        assert works[0].began.wait(WAIT_SECONDS)
+    assert asked(pools, BRIEF, 1) == [False]
+    for work in works:
+        work.may_end.set()
+    assert works[1].began.wait(WAIT_SECONDS)
+    wait_until_idle(pools)
+    assert asked(pools, BRIEF, LONELY + 1) == [False] * LONELY + [True], "all begins anew"
+    assert pools.stop(threading.TIMEOUT_MAX)
