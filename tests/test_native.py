@@ -29,7 +29,6 @@ from daemon.http.sockets import bind
 from daemon.http.spool import Spool
 from daemon.http.terms import Terms
 from daemon.http.values import NO_GROUPS, Admission, Guard, Limits, never_quick
-from daemon.native import sweep
 from daemon.native.answering import begin, finish
 from daemon.native.connections import Connection, ages_of, backlog_of, bytes_wait, connections_of, cut
 from daemon.native.desk import Desk
@@ -121,6 +120,10 @@ def test_environment_has_what_applications_ask_for() -> None:
 )
 def test_client_has_an_address_or_is_unix(client: str, address: str, port: str) -> None:
     assert client_of(client) == (client, address, port)
+
+
+def test_client_of_a_link_local_address_is_told_without_its_scope_as_the_kernel_tells_of_it() -> None:
+    assert client_of("[fe80::1%2]:5") == ("[fe80::1]:5", "fe80::1", "5")
 
 
 def known_heads() -> KnownHeads:
@@ -577,22 +580,6 @@ class At:
 
 def sweep_of(listener: socket.socket, desk: Any) -> Sweep:
     return Sweep(desk, [cast(Worker, At(listener.getsockname()))], Limits(header_seconds=10, idle_seconds=3600))
-
-
-def test_requests_may_come_and_go_while_connections_are_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    desk = desk_of(tmp_path)
-    desk.open.update({1: "1.2.3.4:5", 2: "1.2.3.4:6"})
-
-    def plain_while_others_come(client: str) -> str:
-        desk.open[len(desk.open) + 1] = "1.2.3.4:7"
-        return client
-
-    monkeypatch.setattr(sweep, "_plain", plain_while_others_come)
-    [listener] = bind(["127.0.0.1:0"])
-    with listener:
-        assert sweep_of(listener, desk).is_quiet()
 
 
 def test_new_connection_with_the_name_of_an_old_one_has_its_own_time(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ _UNACKNOWLEDGED, _DATA_SENT, _DATA_RECEIVED, _BYTES_RECEIVED = 4, 9, 11, 25
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One accepted connection: its descriptor, and the other end in granian's words (nothing, for a unix socket)."""
+    """One accepted connection: its descriptor, and the other end's name in granian's words, without a scope (nothing,
+    for a unix socket)."""
 
     fd: int
     inode: int

@@ -1,5 +1,6 @@
 """The head of a request: from what granian gives to what the guard and the application see. For granian's thread."""
 
+import re
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
@@ -14,12 +15,13 @@ UNREADABLE = "?"
 """Stands for a value that is not ASCII, which granian keeps to itself: what asks for the field finds it and is not
 satisfied."""
 
+_SCOPE = re.compile(r"%[^]]*")
 _PLAIN = {"CONTENT_TYPE", "CONTENT_LENGTH"}
 _VERSIONS = {"1": "HTTP/1.0", "1.1": "HTTP/1.1"}
 
 
 class Client(NamedTuple):
-    """The other end of a connection in granian's words (empty for a unix socket's), and its address and port."""
+    """The other end of a connection: its name without a scope (empty for a unix socket's), its address and port."""
 
     name: str
     address: str
@@ -28,7 +30,11 @@ class Client(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def client_of(name: str) -> Client:
-    """Whom granian calls ``name``: its address, or ``unix``; an IPv4 client of an IPv6 socket counts as what it is."""
+    """Whom granian calls ``name`` (nothing, for a unix socket): its address, or ``unix``.
+
+    An IPv4 client of an IPv6 socket counts as what it is; of a link-local one the scope is left out.
+    """
+    name = _SCOPE.sub("", name)
     address, _, port = name.rpartition(":")
     return Client(name, address.strip("[]").removeprefix("::ffff:") or "unix", port or "None")
 

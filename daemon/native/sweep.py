@@ -75,19 +75,12 @@ class Sweep:
     def _restful(self, connections: Sequence[Connection]) -> list[tuple[Connection, Ages]]:
         """The TCP connections without an unanswered request, with their ages."""
         aged = [(connection, ages_of(connection)) for connection in connections]
-        clients = list(self._desk.open.values())  # in one step, as others change it; after the ages: it may have grown
-        busy = set(map(_plain, clients))
-        return [(each, ages) for each, ages in aged if ages is not None and _plain(each.client) not in busy]
+        busy = set(self._desk.open.values())  # in one step, as others change it; after the ages: it may have grown
+        return [(each, ages) for each, ages in aged if ages is not None and each.client not in busy]
 
     def _sends(self, client: str, ages: Ages) -> bool:
         """Whether a request has begun to come: of a client that was answered, if it sent since."""
         return ages.received < ages.sent if client in self._desk.met else ages.bytes_received > 0
-
-
-def _plain(client: str) -> str:
-    """Without the scope of a link-local address, which granian and Python write differently."""
-    host, percent, rest = client.partition("%")
-    return host + rest[rest.index("]") :] if percent else client
 
 
 def until_true(true: Callable[[], bool], until: float, rest: Callable[[float], None], step_seconds: float) -> bool:
