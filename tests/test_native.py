@@ -37,7 +37,7 @@ from daemon.native.heads import Head, KnownHeads, base_environ, client_of, heade
 from daemon.native.installed import why_not
 from daemon.native.server import NativeServer
 from daemon.native.stream import Stream
-from daemon.native.sweep import Sweep
+from daemon.native.sweep import ON_ITS_WAY_SECONDS, Sweep
 from daemon.native.worker import Worker
 from tests.serving_rig import MAX_BODY, WAIT_SECONDS, Running, serving
 
@@ -612,6 +612,87 @@ def test_client_that_left_in_the_middle_of_a_head_is_forgotten(tmp_path: Path) -
             assert len(looking._begun) == 1
         looking.look(1.0)
         assert not looking._begun
+
+
+@contextlib.contextmanager
+def accepted_by(listener: socket.socket) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a connection: the client's, and that of who accepted it."""
+    with socket.create_connection(listener.getsockname(), timeout=WAIT_SECONDS) as client, listener.accept()[0] as sock:
+        yield client, sock
+
+
+def name_of(client: socket.socket) -> str:
+    return "{}:{}".format(*client.getsockname())
+
+
+def all_silent(listener: socket.socket) -> bool:
+    """Whether its connections were silent for long enough to make room."""
+    told = map(ages_of, connections_of([listener.getsockname()]))
+    return all(ages is not None and ages.silent > ON_ITS_WAY_SECONDS for ages in told)
+
+
+def ended(client: socket.socket) -> bool:
+    client.settimeout(0.05)
+    try:
+        return client.recv(1) == b""
+    except TimeoutError:
+        return False
+
+
+def test_client_whose_answer_may_be_on_its_way_makes_no_room(tmp_path: Path) -> None:
+    desk = desk_of(tmp_path)
+    [listener] = bind(["127.0.0.1:0"])
+    with listener, accepted_by(listener) as (client, _):
+        looking = sweep_of(listener, desk)
+        _until(lambda: all_silent(listener))
+        desk.answered[name_of(client)] = time.monotonic()
+        looking.evict(1)
+        assert not ended(client)
+        desk.answered[name_of(client)] -= 2 * ON_ITS_WAY_SECONDS
+        looking.evict(1)
+        assert ended(client)
+
+
+@pytest.mark.parametrize("has_come", ["to the kernel", "to granian", "to Python"])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_request_that_comes_as_room_is_looked_for_is_not_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_come: str, is_known: bool
+) -> None:
+    desk = desk_of(tmp_path)
+    restful = Sweep._restful
+    looks: list[object] = []
+
+    def come(looking: Sweep, connections: Any) -> Any:
+        found = restful(looking, connections)
+        if not looks:
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            if has_come != "to the kernel":
+                sock.recv(100)
+            if has_come == "to Python":
+                desk.open[1] = name_of(client)
+        looks.append(found)
+        return found
+
+    [listener] = bind(["127.0.0.1:0"])
+    with listener, accepted_by(listener) as (client, sock):
+        if is_known:
+            desk.answered[name_of(client)] = 0.0
+        _until(lambda: all_silent(listener))
+        monkeypatch.setattr(Sweep, "_restful", come)
+        sweep_of(listener, desk).evict(1)
+        assert looks != [[]]
+        assert not ended(client)
+
+
+def test_connection_that_cannot_make_room_leaves_that_to_the_next(tmp_path: Path) -> None:
+    [listener] = bind(["127.0.0.1:0"])
+    with listener, accepted_by(listener) as (oldest, _):
+        oldest.sendall(b"GET")
+        _until(lambda: all_silent(listener))
+        with accepted_by(listener) as (next_oldest, _):
+            _until(lambda: all_silent(listener))
+            sweep_of(listener, desk_of(tmp_path)).evict(1)
+            assert [ended(client) for client in (oldest, next_oldest)] == [False, True]
 
 
 def test_server_outlives_a_look_that_fails(

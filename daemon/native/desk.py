@@ -18,6 +18,6 @@ class Desk:
         """The bodies that are on their way."""
         self.open: dict[int, str] = {}
         """The requests that were not answered yet, by identity: who sent them."""
-        self.met: set[str] = set()
-        """The clients of whom a whole head came."""
+        self.answered: dict[str, float] = {}
+        """The clients that were answered: when granian was last given an answer to them (``time.monotonic()``)."""
         self.draining = False

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
+from math import inf
 
 from daemon.http.values import Limits
 from daemon.native.connections import Ages, Connection, ages_of, bytes_wait, connections_of, cut
@@ -11,6 +13,8 @@ from daemon.native.worker import Worker
 MANY = 500
 """With more connections than that, looking at all of them is not done each second."""
 SELDOM_SECONDS = 5.0
+ON_ITS_WAY_SECONDS = 0.05
+"""So long may a request be on its way from the kernel to Python, or an answer back, while nobody here knows of it."""
 
 
 class Sweep:
@@ -38,10 +42,11 @@ class Sweep:
             inflow.look(now)
         if now < self._next:
             return
-        known = set(self._desk.met)  # before the look: who comes during it stays known
+        known = set(self._desk.answered)  # before the look: who comes during it stays known
         connections = self._all()
         self._next = now + SELDOM_SECONDS if len(connections) > MANY else 0.0
-        self._desk.met.difference_update(known - {each.client for each in connections})
+        for client in known.difference(each.client for each in connections):
+            self._desk.answered.pop(client, None)
         restful = self._restful(connections)
         begun = [connection for connection, ages in restful if self._sends(connection.client, ages)]
         self._begun = {connection: self._begun.get(connection, now) for connection in begun}
@@ -52,10 +57,12 @@ class Sweep:
 
     def evict(self, most: int) -> None:
         """Close up to ``most`` of the connections that were idle longest."""
-        idle = sorted(self._restful(self._all()), key=lambda each: (-each[1].silent, each[0].inode))
-        for connection, _ in idle[:most]:
-            if not bytes_wait(connection):
-                cut(connection)
+        restful, now = self._restful(self._all()), time.monotonic()
+        idle = [(self._idle_seconds(connection, ages, now), connection) for connection, ages in restful]
+        longest_first = sorted(idle, key=lambda each: (-each[0], each[1].inode))
+        asleep = (each for seconds, each in longest_first if seconds > ON_ITS_WAY_SECONDS and self._sleeps(each))
+        for connection in islice(asleep, most):
+            cut(connection)
 
     def is_quiet(self) -> bool:
         """Whether no client is in the middle of sending something."""
@@ -80,7 +87,19 @@ class Sweep:
 
     def _sends(self, client: str, ages: Ages) -> bool:
         """Whether a request has begun to come: of a client that was answered, if it sent since."""
-        return ages.received < ages.sent if client in self._desk.met else ages.bytes_received > 0
+        return ages.received < ages.sent if client in self._desk.answered else ages.bytes_received > 0
+
+    def _idle_seconds(self, connection: Connection, ages: Ages, now: float) -> float:
+        """For how long no byte went or came, nor an answer was given to granian."""
+        return min(ages.silent, now - self._desk.answered.get(connection.client, -inf))
+
+    def _sleeps(self, connection: Connection) -> bool:
+        """Whether nothing of it is on its way at this moment, whatever a look at all of them had to say."""
+        return not bytes_wait(connection) and any(
+            not self._sends(connection.client, ages)
+            and self._idle_seconds(connection, ages, time.monotonic()) > ON_ITS_WAY_SECONDS
+            for _, ages in self._restful([connection])
+        )
 
 
 def until_true(true: Callable[[], bool], until: float, rest: Callable[[float], None], step_seconds: float) -> bool:
