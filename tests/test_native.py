@@ -684,6 +684,22 @@ def test_request_that_comes_as_room_is_looked_for_is_not_cut(
         assert not ended(client)
 
 
+def test_client_that_reads_its_answer_slowly_makes_no_room(tmp_path: Path) -> None:
+    [listener] = bind(["127.0.0.1:0"])
+    with listener, accepted_by(listener) as (client, sock):
+        looking = sweep_of(listener, desk_of(tmp_path))
+        sent = _send_until_stuck(sock, 64 << 20)
+        _until(lambda: all_silent(listener))
+        looking.evict(1)
+        while sent:
+            sent -= len(client.recv(1 << 20))
+        sock.sendall(b"the rest")
+        assert client.recv(100) == b"the rest"
+        _until(lambda: all_silent(listener))
+        looking.evict(1)
+        assert ended(client)
+
+
 def test_connection_that_cannot_make_room_leaves_that_to_the_next(tmp_path: Path) -> None:
     [listener] = bind(["127.0.0.1:0"])
     with listener, accepted_by(listener) as (oldest, _):

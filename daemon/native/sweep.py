@@ -96,7 +96,7 @@ class Sweep:
     def _sleeps(self, connection: Connection) -> bool:
         """Whether nothing of it is on its way at this moment, whatever a look at all of them had to say."""
         return not bytes_wait(connection) and any(
-            not self._sends(connection.client, ages)
+            not (ages.is_sending or self._sends(connection.client, ages))
             and self._idle_seconds(connection, ages, time.monotonic()) > ON_ITS_WAY_SECONDS
             for _, ages in self._restful([connection])
         )
