@@ -29,8 +29,9 @@ from daemon.http.sockets import bind
 from daemon.http.spool import Spool
 from daemon.http.terms import Terms
 from daemon.http.values import NO_GROUPS, Admission, Guard, Limits, never_quick
+from daemon.native import sweep
 from daemon.native.answering import begin, finish
-from daemon.native.connections import Connection, ages_of, backlog_of, bytes_wait, connections_of, cut
+from daemon.native.connections import Ages, Connection, ages_of, backlog_of, bytes_wait, connections_of, cut
 from daemon.native.desk import Desk
 from daemon.native.exchange import Exchange
 from daemon.native.heads import Head, KnownHeads, base_environ, client_of, headers_of, wsgi_path
@@ -709,6 +710,30 @@ def test_connection_that_cannot_make_room_leaves_that_to_the_next(tmp_path: Path
             _until(lambda: all_silent(listener))
             sweep_of(listener, desk_of(tmp_path)).evict(1)
             assert [ended(client) for client in (oldest, next_oldest)] == [False, True]
+
+
+def test_answer_to_a_request_that_lasted_longer_than_a_client_may_be_silent_is_not_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = desk_of(tmp_path)
+
+    def long_silent_and_now_answered(_connection: Connection) -> Ages:
+        if desk.open:
+            desk.answered[desk.open.pop(1)] = time.monotonic()
+        return Ages(sent=4000, received=4000, bytes_received=100, is_sending=False)
+
+    monkeypatch.setattr(sweep, "ages_of", long_silent_and_now_answered)
+    [listener] = bind(["127.0.0.1:0"])
+    with listener, accepted_by(listener) as (client, _):
+        looking = sweep_of(listener, desk)
+        desk.answered[name_of(client)] = time.monotonic() - 4000
+        desk.open[1] = name_of(client)
+        looking.look(time.monotonic())
+        assert not ended(client)
+        looking.look(time.monotonic())
+        assert not ended(client)
+        looking.look(time.monotonic() + 4000)
+        assert ended(client)
 
 
 def test_server_outlives_a_look_that_fails(

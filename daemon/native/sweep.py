@@ -52,7 +52,8 @@ class Sweep:
         self._begun = {connection: self._begun.get(connection, now) for connection in begun}
         for connection, ages in restful:
             head_seconds = now - self._begun.get(connection, now)
-            if ages.silent > self._limits.idle_seconds or head_seconds > self._limits.header_seconds:
+            idle_seconds = self._idle_seconds(connection, ages, now)
+            if idle_seconds > self._limits.idle_seconds or head_seconds > self._limits.header_seconds:
                 cut(connection)
 
     def evict(self, most: int) -> None:
@@ -82,7 +83,8 @@ class Sweep:
     def _restful(self, connections: Sequence[Connection]) -> list[tuple[Connection, Ages]]:
         """The TCP connections without an unanswered request, with their ages."""
         aged = [(connection, ages_of(connection)) for connection in connections]
-        busy = set(self._desk.open.values())  # in one step, as others change it; after the ages: it may have grown
+        # After the ages, as it may have grown; in one step, as others change it. Of whom it lost, ``answered`` knows.
+        busy = set(self._desk.open.values())
         return [(each, ages) for each, ages in aged if ages is not None and each.client not in busy]
 
     def _sends(self, client: str, ages: Ages) -> bool:
