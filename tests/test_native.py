@@ -40,7 +40,7 @@ from daemon.native.server import NativeServer
 from daemon.native.stream import Stream
 from daemon.native.sweep import ON_ITS_WAY_SECONDS, Sweep
 from daemon.native.worker import Worker
-from tests.serving_rig import MAX_BODY, WAIT_SECONDS, Running, serving
+from tests.serving_rig import MAX_BODY, WAIT_SECONDS, Client, Running, serving
 
 ROOT = Path(__file__).resolve().parent.parent
 CHUNKED = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -573,7 +573,9 @@ def test_client_of_a_unix_socket_may_have_any_name(tmp_path: Path) -> None:
 
 
 class At:
-    """Stands where the sweep looks for a worker: a listening socket has its address."""
+    """Stands where the sweep looks for a worker, for whom one waits: a listening socket has its address."""
+
+    waiting = 1
 
     def __init__(self, address: Any) -> None:
         self.address = address
@@ -647,10 +649,10 @@ def test_client_whose_answer_may_be_on_its_way_makes_no_room(tmp_path: Path) -> 
         looking = sweep_of(listener, desk)
         _until(lambda: all_silent(listener))
         desk.answered[name_of(client)] = time.monotonic()
-        looking.evict(1)
+        looking.make_room(1)
         assert not ended(client)
         desk.answered[name_of(client)] -= 2 * ON_ITS_WAY_SECONDS
-        looking.evict(1)
+        looking.make_room(1)
         assert ended(client)
 
 
@@ -680,7 +682,7 @@ def test_request_that_comes_as_room_is_looked_for_is_not_cut(
             desk.answered[name_of(client)] = 0.0
         _until(lambda: all_silent(listener))
         monkeypatch.setattr(Sweep, "_restful", come)
-        sweep_of(listener, desk).evict(1)
+        sweep_of(listener, desk).make_room(1)
         assert looks != [[]]
         assert not ended(client)
 
@@ -691,13 +693,13 @@ def test_client_that_reads_its_answer_slowly_makes_no_room(tmp_path: Path) -> No
         looking = sweep_of(listener, desk_of(tmp_path))
         sent = _send_until_stuck(sock, 64 << 20)
         _until(lambda: all_silent(listener))
-        looking.evict(1)
+        looking.make_room(1)
         while sent:
             sent -= len(client.recv(1 << 20))
         sock.sendall(b"the rest")
         assert client.recv(100) == b"the rest"
         _until(lambda: all_silent(listener))
-        looking.evict(1)
+        looking.make_room(1)
         assert ended(client)
 
 
@@ -708,8 +710,22 @@ def test_connection_that_cannot_make_room_leaves_that_to_the_next(tmp_path: Path
         _until(lambda: all_silent(listener))
         with accepted_by(listener) as (next_oldest, _):
             _until(lambda: all_silent(listener))
-            sweep_of(listener, desk_of(tmp_path)).evict(1)
+            sweep_of(listener, desk_of(tmp_path)).make_room(1)
             assert [ended(client) for client in (oldest, next_oldest)] == [False, True]
+
+
+def test_idle_client_of_one_address_makes_no_room_at_another(tmp_path: Path) -> None:
+    addresses = ("127.0.0.1:0", "127.0.0.1:0")
+    with serving(tmp_path, front="granian", limits=Limits(connection_limit=1), addresses=addresses) as running:
+        full, other = running.server.addresses
+        with Client(other) as idle, Client(full) as busy, Client(full) as newcomer:
+            assert idle.get("/idle").status == 200
+            busy.send(b"GET /wait HTTP/1.1\r\n\r\n")
+            running.toy.wait_entered(2)
+            newcomer.send(b"GET /new HTTP/1.1\r\n\r\n")
+            running.toy.go.set()
+            assert (busy.reply().body, newcomer.reply().body) == (b"/wait", b"/new")
+            assert idle.get("/still").body == b"/still"
 
 
 def test_answer_to_a_request_that_lasted_longer_than_a_client_may_be_silent_is_not_cut(

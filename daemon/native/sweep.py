@@ -56,9 +56,17 @@ class Sweep:
             if idle_seconds > self._limits.idle_seconds or head_seconds > self._limits.header_seconds:
                 cut(connection)
 
-    def evict(self, most: int) -> None:
-        """Close up to ``most`` of the connections that were idle longest."""
-        restful, now = self._restful(self._all()), time.monotonic()
+    def make_room(self, connection_limit: int) -> None:
+        """Close idle connections of workers that are full, for those who wait: of others, they may be about to ask."""
+        for worker in self._workers:
+            waiting = worker.waiting
+            connections = connections_of([worker.address]) if waiting else []
+            if waiting and len(connections) >= connection_limit:
+                self._evict(connections, waiting)
+
+    def _evict(self, connections: Sequence[Connection], most: int) -> None:
+        """Close up to ``most`` of those that were idle longest."""
+        restful, now = self._restful(connections), time.monotonic()
         idle = [(self._idle_seconds(connection, ages, now), connection) for connection, ages in restful]
         longest_first = sorted(idle, key=lambda each: (-each[0], each[1].inode))
         asleep = (each for seconds, each in longest_first if seconds > ON_ITS_WAY_SECONDS and self._sleeps(each))
