@@ -714,6 +714,35 @@ def test_connection_that_cannot_make_room_leaves_that_to_the_next(tmp_path: Path
             assert [ended(client) for client in (oldest, next_oldest)] == [False, True]
 
 
+@pytest.fixture
+def refused(tmp_path: Path) -> Iterator[tuple[Sweep, socket.socket]]:
+    """A client that goes on sending a body that was refused, and who looks at it; a head may take a second."""
+    desk = desk_of(tmp_path, guard=lambda *_: Admission(0))
+    [listener] = bind(["127.0.0.1:0"])
+    with listener, accepted_by(listener) as (client, sock):
+        Exchange(desk, head_of(("content-length", "1000000")), client_of(name_of(client)), Proto()).arrive()
+        _until(lambda: all_silent(listener))  # since when the answer went, by the kernel's clock
+        client.sendall(b"more")
+        assert sock.recv(4) == b"more"
+        yield Sweep(desk, [cast(Worker, At(listener.getsockname()))], Limits(header_seconds=1)), client
+
+
+def test_body_that_was_refused_is_not_taken_for_a_head_that_comes_slowly(refused: tuple[Sweep, socket.socket]) -> None:
+    looking, client = refused
+    began = time.monotonic()
+    for seconds in (0, 2):
+        looking.look(began + seconds)
+    assert not ended(client)
+    for seconds in (10, 12):  # it was silent for longer than it may be, so it is nobody's body
+        looking.look(began + seconds)
+    assert ended(client)
+
+
+def test_drain_waits_for_a_client_that_still_sends_what_was_refused(refused: tuple[Sweep, socket.socket]) -> None:
+    looking, _ = refused
+    assert not looking.is_quiet()
+
+
 def test_idle_client_of_one_address_makes_no_room_at_another(tmp_path: Path) -> None:
     addresses = ("127.0.0.1:0", "127.0.0.1:0")
     with serving(tmp_path, front="granian", limits=Limits(connection_limit=1), addresses=addresses) as running:

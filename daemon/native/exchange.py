@@ -58,6 +58,7 @@ class Exchange:
                 self._proto,
                 desk.terms,
                 desk.inflows,
+                self._client.name,
                 length=None if head.chunked else head.content_length,
                 admission=admission,
                 settled=self._settled,

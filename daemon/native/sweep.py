@@ -20,8 +20,8 @@ ON_ITS_WAY_SECONDS = 0.05
 class Sweep:
     """Looks at the connections of ``workers`` from outside, and ends those whose clients take too long or sleep.
 
-    A connection with an unanswered request is never its business. Of unix sockets the kernel tells too little: they are
-    left to granian's own clock.
+    A connection with an unanswered request is never its business; a refused body that still comes has a clock of its
+    own. Of unix sockets the kernel tells too little: they are left to granian's own clock.
     """
 
     def __init__(self, desk: Desk, workers: Sequence[Worker], limits: Limits) -> None:
@@ -75,7 +75,7 @@ class Sweep:
 
     def is_quiet(self) -> bool:
         """Whether no client is in the middle of sending something."""
-        return not any(
+        return not any(inflow.lingers for inflow in list(self._desk.inflows.values())) and not any(
             self._sends(connection.client, ages) or bytes_wait(connection)
             for connection, ages in self._restful(self._all())
         )
@@ -89,10 +89,10 @@ class Sweep:
         return connections_of([worker.address for worker in self._workers])
 
     def _restful(self, connections: Sequence[Connection]) -> list[tuple[Connection, Ages]]:
-        """The TCP connections without an unanswered request, with their ages."""
+        """The TCP connections without an unanswered request and without a body that is on its way, with their ages."""
         aged = [(connection, ages_of(connection)) for connection in connections]
-        # After the ages, as it may have grown; in one step, as others change it. Of whom it lost, ``answered`` knows.
-        busy = set(self._desk.open.values())
+        # After the ages, as there may be more; in steps, as others change them. Of who is gone, ``answered`` knows.
+        busy = set(self._desk.open.values()).union(inflow.client for inflow in list(self._desk.inflows.values()))
         return [(each, ages) for each, ages in aged if ages is not None and each.client not in busy]
 
     def _sends(self, client: str, ages: Ages) -> bool:
