@@ -174,9 +174,18 @@ def test_head_with_a_field_that_cannot_be_read_is_made_each_time() -> None:
         assert known.of(Scope(("host", "h"), ("cookie", None))).headers == {"HOST": "h", "COOKIE": "?"}
 
 
-def test_long_head_is_made_each_time() -> None:
+@pytest.mark.parametrize(
+    "scope",
+    [
+        Scope(("host", "h"), ("cookie", "c" * LONGEST_BYTES)),
+        scope_with(path="/" * LONGEST_BYTES),
+        scope_with(query_string="q" * LONGEST_BYTES),
+        scope_with(method="M" * LONGEST_BYTES),
+    ],
+    ids=["field", "path", "query", "method"],
+)
+def test_long_head_is_made_each_time(scope: Any) -> None:
     known = known_heads()
-    scope = Scope(("host", "h"), ("cookie", "c" * LONGEST_BYTES))
     assert len({known.of(scope) for _ in range(3)}) == 3
 
 

@@ -110,7 +110,7 @@ class KnownHeads:
         head = Head(scope, fields, self._base, self._header_bytes)
         # Where names are missing there are fields of which granian tells no value: ``given`` says nothing of them.
         if self._heads.came_before(given) and len(dict(told)) == len(fields):
-            self._heads.keep(given, head, sum(map(len, chain(given[:2], *told))))
+            self._heads.keep(given, head, sum(map(len, chain(given[:3], *told))))
         return head
 
 
