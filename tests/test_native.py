@@ -22,7 +22,7 @@ import pytest
 
 from daemon import assembly
 from daemon.config import load
-from daemon.errors import ConfigError
+from daemon.errors import ConfigError, StartupError
 from daemon.http.heads import LONGEST_BYTES
 from daemon.http.pools import Pools
 from daemon.http.sockets import bind
@@ -882,6 +882,23 @@ def _until(true: Any) -> None:
             return
         never.wait(0.01)
     pytest.fail("it did not come true in time")
+
+
+# a start that fails
+
+
+def test_server_whose_granian_does_not_start_ends_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise TypeError("unexpected keyword argument 'ipc'")
+
+    monkeypatch.setattr("daemon.native.worker.RSGIWorker", refuse)
+    server = NativeServer(ok, bind(["127.0.0.1:0"]), Limits(), admit, lambda *_: False, tmp_path)
+    [url] = server.addresses
+    with pytest.raises(StartupError, match=rf"^granian cannot serve {url}: unexpected keyword argument 'ipc'$"):
+        server.run()
+    assert _refused(url)
 
 
 # the setting

@@ -81,7 +81,10 @@ class NativeServer:
         return tuple(worker.url for worker in self._workers)
 
     def run(self) -> bool:
-        """Serve until ``begin_drain``, then drain; whether everything that was begun was answered."""
+        """Serve until ``begin_drain``, then drain; whether everything that was begun was answered.
+
+        Raises StartupError where granian does not begin.
+        """
         self._connection_limit = affordable(self._limits.connection_limit)
         try:
             self._pools.start()
