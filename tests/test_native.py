@@ -102,6 +102,14 @@ def test_field_that_cannot_be_read_is_there_and_satisfies_nobody() -> None:
     assert headers_of(Fields(("origin", None), ("host", "h"))) == {"HOST": "h", "ORIGIN": "?"}
 
 
+@pytest.mark.parametrize(("content_type", "status"), [(None, 400), ("text/plain", None)])
+def test_content_type_that_cannot_be_read_is_a_fault_as_it_may_be_that_of_a_form(
+    content_type: str | None, status: int | None
+) -> None:
+    fault = head_of(("content-type", content_type)).fault
+    assert (fault and fault.status) == status
+
+
 @pytest.mark.parametrize(("given", "seen"), [("/a", "/a"), ("///a//b", "/a//b"), ("*", "*"), ("/é", "/Ã©")])
 def test_path_is_as_wsgi_wants_it(given: str, seen: str) -> None:
     assert wsgi_path(given) == seen
