@@ -241,7 +241,7 @@ def test_application_may_write_and_is_closed() -> None:
         start_response("201 Created", [("a", "b")])(b"ab")
         return pieces
 
-    answer = finish(begin(app, {}))
+    answer = finish(begin(app, {}), "GET")
     assert (answer.status, answer.body, answer.headers[0]) == (201, b"abcd", ("a", "b"))
     assert pieces.closed
 
@@ -254,7 +254,41 @@ def test_status_that_would_end_the_process_is_refused(status: str) -> None:
 
 def test_answer_without_start_response_is_an_error() -> None:
     with pytest.raises(AssertionError, match="without start_response"):
-        finish(begin(lambda *_: [b""], {}))
+        finish(begin(lambda *_: [b""], {}), "GET")
+
+
+def saying(status: str, *headers: tuple[str, str]) -> Any:
+    """An application that answers ``ok``."""
+
+    def app(_environ: Any, start_response: Any) -> Any:
+        start_response(status, list(headers))
+        return (b"ok",)
+
+    return app
+
+
+@pytest.mark.parametrize("told", ["1", "5", "02", "two"])
+@pytest.mark.parametrize("name", ["Content-Length", "content-length"])
+def test_answer_of_another_length_than_it_tells_is_an_error(name: str, told: str) -> None:
+    with pytest.raises(ValueError, match=rf"announced {told} bytes and gave 2"):
+        finish(begin(saying("200 OK", (name, told), ("a", "b")), {}), "GET")
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "told"), [("HEAD", 200, "5"), ("GET", 204, "5"), ("GET", 304, "5"), ("GET", 200, "2")]
+)
+def test_length_of_what_is_not_sent_may_be_told(command: str, status: int, told: str) -> None:
+    answer = finish(begin(saying(f"{status} X", ("content-length", told)), {}), command)
+    assert (answer.status, answer.headers[0]) == (status, ("content-length", told))
+
+
+def test_answer_of_a_wrong_length_is_a_500_and_the_next_one_is_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = saying("200 OK", ("Content-Length", "1"))
+    with serving(tmp_path, front="granian", app=app) as running, running.client() as client:
+        assert [client.get().json["code"] for _ in range(2)] == ["internal_error"] * 2
+    assert len(caplog.records) == 2
 
 
 def test_exception_halfway_through_an_answer_is_a_500(running: Running, caplog: pytest.LogCaptureFixture) -> None:

@@ -108,7 +108,7 @@ class Exchange:
 
     def _finish(self, begun: Begun) -> None:
         try:
-            answer = finish(begun)
+            answer = finish(begun, self._head.command)
         except HandOver:
             self._desk.pools.submit_alone(self)
             return
