@@ -102,6 +102,10 @@ def test_field_that_cannot_be_read_is_there_and_satisfies_nobody() -> None:
     assert headers_of(Fields(("origin", None), ("host", "h"))) == {"HOST": "h", "ORIGIN": "?"}
 
 
+def test_value_that_cannot_be_read_is_not_noticed_beside_another_of_its_field() -> None:
+    assert headers_of(Fields(("origin", "a"), ("origin", None))) == {"ORIGIN": "a"}
+
+
 @pytest.mark.parametrize(("content_type", "status"), [(None, 400), ("text/plain", None)])
 def test_content_type_that_cannot_be_read_is_a_fault_as_it_may_be_that_of_a_form(
     content_type: str | None, status: int | None
@@ -299,6 +303,20 @@ def test_exception_halfway_through_an_answer_is_a_500(running: Running, caplog: 
 
 
 # bodies
+
+
+@pytest.mark.parametrize(
+    ("field", "status"),
+    [(b"Content-Length: 11", 200), (b"Transfer-Encoding: chunked", 501)],
+    ids=["length", "encoding"],
+)
+def test_field_that_tells_the_end_of_a_body_and_comes_twice_is_one_or_refused(
+    running: Running, field: bytes, status: int
+) -> None:
+    """What docs/http.md says of it, which is not what waitress makes of it."""
+    with running.client() as client:
+        client.send(b"POST /x HTTP/1.1\r\n" + (field + b"\r\n") * 2 + b"\r\n1\r\na\r\n0\r\n\r\n")
+        assert client.reply().status == status
 
 
 def test_chunked_body_is_refused_where_its_bytes_pass_the_limit(running: Running) -> None:

@@ -1,4 +1,7 @@
-"""The head of a request: from what granian gives to what the guard and the application see. For granian's thread."""
+"""The head of a request: from what granian gives to what the guard and the application see.
+
+Granian's thread makes it; who answers the request reads it.
+"""
 
 import re
 import sys
@@ -13,7 +16,7 @@ from daemon.http.values import NOT_IMPLEMENTED, HttpError, bad_request, headers_
 
 UNREADABLE = "?"
 """Stands for a value that is not ASCII, which granian keeps to itself: what asks for the field finds it and is not
-satisfied."""
+satisfied. Where the field has another value, too, that alone is found: nobody can tell that there were two."""
 
 _SCOPE = re.compile(r"%[^]]*")
 _PLAIN = {"CONTENT_TYPE", "CONTENT_LENGTH"}

@@ -88,7 +88,7 @@ class Inflow:
 
     def swallow(self) -> None:
         """Take what the client still sends and throw it away, within bounds: it was answered, and closing at once would
-        make it lose that answer. For granian's thread."""
+        make it lose that answer. For granian's thread, and the spool's."""
         self._linger = Linger(self._terms.limits)
         self._forget()
         if self._has_ended:

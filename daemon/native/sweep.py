@@ -89,7 +89,7 @@ class Sweep:
         return connections_of([worker.address for worker in self._workers])
 
     def _restful(self, connections: Sequence[Connection]) -> list[tuple[Connection, Ages]]:
-        """The TCP connections without an unanswered request and without a body that is on its way, with their ages."""
+        """The TCP connections without an open request and without a body that is on its way, with their ages."""
         aged = [(connection, ages_of(connection)) for connection in connections]
         # After the ages, as there may be more; in steps, as others change them. Of who is gone, ``answered`` knows.
         busy = set(self._desk.open.values()).union(inflow.client for inflow in list(self._desk.inflows.values()))
