@@ -22,7 +22,7 @@ import pytest
 
 from daemon import assembly
 from daemon.config import load
-from daemon.errors import ConfigError
+from daemon.errors import ConfigError, StartupError
 from daemon.http.heads import LONGEST_BYTES
 from daemon.http.pools import Pools
 from daemon.http.sockets import bind
@@ -31,16 +31,16 @@ from daemon.http.terms import Terms
 from daemon.http.values import NO_GROUPS, Admission, Guard, Limits, nobody_knows
 from daemon.native import sweep
 from daemon.native.answering import begin, finish
-from daemon.native.connections import Connection, ages_of, backlog_of, bytes_wait, connections_of, cut
+from daemon.native.connections import Ages, Connection, ages_of, backlog_of, bytes_wait, connections_of, cut
 from daemon.native.desk import Desk
 from daemon.native.exchange import Exchange
 from daemon.native.heads import Head, KnownHeads, base_environ, client_of, headers_of, wsgi_path
 from daemon.native.installed import why_not
 from daemon.native.server import NativeServer
 from daemon.native.stream import Stream
-from daemon.native.sweep import Sweep
+from daemon.native.sweep import ON_ITS_WAY_SECONDS, Sweep
 from daemon.native.worker import Worker
-from tests.serving_rig import MAX_BODY, WAIT_SECONDS, Running, serving
+from tests.serving_rig import MAX_BODY, WAIT_SECONDS, Client, Running, serving
 
 ROOT = Path(__file__).resolve().parent.parent
 CHUNKED = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -102,6 +102,18 @@ def test_field_that_cannot_be_read_is_there_and_satisfies_nobody() -> None:
     assert headers_of(Fields(("origin", None), ("host", "h"))) == {"HOST": "h", "ORIGIN": "?"}
 
 
+def test_value_that_cannot_be_read_is_not_noticed_beside_another_of_its_field() -> None:
+    assert headers_of(Fields(("origin", "a"), ("origin", None))) == {"ORIGIN": "a"}
+
+
+@pytest.mark.parametrize(("content_type", "status"), [(None, 400), ("text/plain", None)])
+def test_content_type_that_cannot_be_read_is_a_fault_as_it_may_be_that_of_a_form(
+    content_type: str | None, status: int | None
+) -> None:
+    fault = head_of(("content-type", content_type)).fault
+    assert (fault and fault.status) == status
+
+
 @pytest.mark.parametrize(("given", "seen"), [("/a", "/a"), ("///a//b", "/a//b"), ("*", "*"), ("/é", "/Ã©")])
 def test_path_is_as_wsgi_wants_it(given: str, seen: str) -> None:
     assert wsgi_path(given) == seen
@@ -121,6 +133,10 @@ def test_environment_has_what_applications_ask_for() -> None:
 )
 def test_client_has_an_address_or_is_unix(client: str, address: str, port: str) -> None:
     assert client_of(client) == (client, address, port)
+
+
+def test_client_of_a_link_local_address_is_told_without_its_scope_as_the_kernel_tells_of_it() -> None:
+    assert client_of("[fe80::1%2]:5") == ("[fe80::1]:5", "fe80::1", "5")
 
 
 def known_heads() -> KnownHeads:
@@ -170,9 +186,18 @@ def test_head_with_a_field_that_cannot_be_read_is_made_each_time() -> None:
         assert known.of(Scope(("host", "h"), ("cookie", None))).headers == {"HOST": "h", "COOKIE": "?"}
 
 
-def test_long_head_is_made_each_time() -> None:
+@pytest.mark.parametrize(
+    "scope",
+    [
+        Scope(("host", "h"), ("cookie", "c" * LONGEST_BYTES)),
+        scope_with(path="/" * LONGEST_BYTES),
+        scope_with(query_string="q" * LONGEST_BYTES),
+        scope_with(method="M" * LONGEST_BYTES),
+    ],
+    ids=["field", "path", "query", "method"],
+)
+def test_long_head_is_made_each_time(scope: Any) -> None:
     known = known_heads()
-    scope = Scope(("host", "h"), ("cookie", "c" * LONGEST_BYTES))
     assert len({known.of(scope) for _ in range(3)}) == 3
 
 
@@ -220,7 +245,7 @@ def test_application_may_write_and_is_closed() -> None:
         start_response("201 Created", [("a", "b")])(b"ab")
         return pieces
 
-    answer = finish(begin(app, {}))
+    answer = finish(begin(app, {}), "GET")
     assert (answer.status, answer.body, answer.headers[0]) == (201, b"abcd", ("a", "b"))
     assert pieces.closed
 
@@ -233,7 +258,41 @@ def test_status_that_would_end_the_process_is_refused(status: str) -> None:
 
 def test_answer_without_start_response_is_an_error() -> None:
     with pytest.raises(AssertionError, match="without start_response"):
-        finish(begin(lambda *_: [b""], {}))
+        finish(begin(lambda *_: [b""], {}), "GET")
+
+
+def saying(status: str, *headers: tuple[str, str]) -> Any:
+    """An application that answers ``ok``."""
+
+    def app(_environ: Any, start_response: Any) -> Any:
+        start_response(status, list(headers))
+        return (b"ok",)
+
+    return app
+
+
+@pytest.mark.parametrize("told", ["1", "5", "02", "two"])
+@pytest.mark.parametrize("name", ["Content-Length", "content-length"])
+def test_answer_of_another_length_than_it_tells_is_an_error(name: str, told: str) -> None:
+    with pytest.raises(ValueError, match=rf"announced {told} bytes and gave 2"):
+        finish(begin(saying("200 OK", (name, told), ("a", "b")), {}), "GET")
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "told"), [("HEAD", 200, "5"), ("GET", 204, "5"), ("GET", 304, "5"), ("GET", 200, "2")]
+)
+def test_length_of_what_is_not_sent_may_be_told(command: str, status: int, told: str) -> None:
+    answer = finish(begin(saying(f"{status} X", ("content-length", told)), {}), command)
+    assert (answer.status, answer.headers[0]) == (status, ("content-length", told))
+
+
+def test_answer_of_a_wrong_length_is_a_500_and_the_next_one_is_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = saying("200 OK", ("Content-Length", "1"))
+    with serving(tmp_path, front="granian", app=app) as running, running.client() as client:
+        assert [client.get().json["code"] for _ in range(2)] == ["internal_error"] * 2
+    assert len(caplog.records) == 2
 
 
 def test_exception_halfway_through_an_answer_is_a_500(running: Running, caplog: pytest.LogCaptureFixture) -> None:
@@ -244,6 +303,20 @@ def test_exception_halfway_through_an_answer_is_a_500(running: Running, caplog: 
 
 
 # bodies
+
+
+@pytest.mark.parametrize(
+    ("field", "status"),
+    [(b"Content-Length: 11", 200), (b"Transfer-Encoding: chunked", 501)],
+    ids=["length", "encoding"],
+)
+def test_field_that_tells_the_end_of_a_body_and_comes_twice_is_one_or_refused(
+    running: Running, field: bytes, status: int
+) -> None:
+    """What docs/http.md says of it, which is not what waitress makes of it."""
+    with running.client() as client:
+        client.send(b"POST /x HTTP/1.1\r\n" + (field + b"\r\n") * 2 + b"\r\n1\r\na\r\n0\r\n\r\n")
+        assert client.reply().status == status
 
 
 def test_chunked_body_is_refused_where_its_bytes_pass_the_limit(running: Running) -> None:
@@ -569,7 +642,9 @@ def test_client_of_a_unix_socket_may_have_any_name(tmp_path: Path) -> None:
 
 
 class At:
-    """Stands where the sweep looks for a worker: a listening socket has its address."""
+    """Stands where the sweep looks for a worker, for whom one waits: a listening socket has its address."""
+
+    waiting = 1
 
     def __init__(self, address: Any) -> None:
         self.address = address
@@ -577,22 +652,6 @@ class At:
 
 def sweep_of(listener: socket.socket, desk: Any) -> Sweep:
     return Sweep(desk, [cast(Worker, At(listener.getsockname()))], Limits(header_seconds=10, idle_seconds=3600))
-
-
-def test_requests_may_come_and_go_while_connections_are_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    desk = desk_of(tmp_path)
-    desk.open.update({1: "1.2.3.4:5", 2: "1.2.3.4:6"})
-
-    def plain_while_others_come(client: str) -> str:
-        desk.open[len(desk.open) + 1] = "1.2.3.4:7"
-        return client
-
-    monkeypatch.setattr(sweep, "_plain", plain_while_others_come)
-    [listener] = bind(["127.0.0.1:0"])
-    with listener:
-        assert sweep_of(listener, desk).is_quiet()
 
 
 def test_new_connection_with_the_name_of_an_old_one_has_its_own_time(tmp_path: Path) -> None:
@@ -625,6 +684,170 @@ def test_client_that_left_in_the_middle_of_a_head_is_forgotten(tmp_path: Path) -
             assert len(looking._begun) == 1
         looking.look(1.0)
         assert not looking._begun
+
+
+@contextlib.contextmanager
+def accepted_by(listener: socket.socket) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a connection: the client's, and that of who accepted it."""
+    with socket.create_connection(listener.getsockname(), timeout=WAIT_SECONDS) as client, listener.accept()[0] as sock:
+        yield client, sock
+
+
+def name_of(client: socket.socket) -> str:
+    return "{}:{}".format(*client.getsockname())
+
+
+def all_silent(listener: socket.socket) -> bool:
+    """Whether its connections were silent for long enough to make room."""
+    told = map(ages_of, connections_of([listener.getsockname()]))
+    return all(ages is not None and ages.silent > ON_ITS_WAY_SECONDS for ages in told)
+
+
+def ended(client: socket.socket) -> bool:
+    client.settimeout(0.05)
+    try:
+        return client.recv(1) == b""
+    except TimeoutError:
+        return False
+
+
+def test_client_whose_answer_may_be_on_its_way_makes_no_room(tmp_path: Path) -> None:
+    desk = desk_of(tmp_path)
+    [listener] = bind(["127.0.0.1:0"])
+    with listener, accepted_by(listener) as (client, _):
+        looking = sweep_of(listener, desk)
+        _until(lambda: all_silent(listener))
+        desk.answered[name_of(client)] = time.monotonic()
+        looking.make_room(1)
+        assert not ended(client)
+        desk.answered[name_of(client)] -= 2 * ON_ITS_WAY_SECONDS
+        looking.make_room(1)
+        assert ended(client)
+
+
+@pytest.mark.parametrize("has_come", ["to the kernel", "to granian", "to Python"])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_request_that_comes_as_room_is_looked_for_is_not_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_come: str, is_known: bool
+) -> None:
+    desk = desk_of(tmp_path)
+    restful = Sweep._restful
+    looks: list[object] = []
+
+    def come(looking: Sweep, connections: Any) -> Any:
+        found = restful(looking, connections)
+        if not looks:
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            if has_come != "to the kernel":
+                sock.recv(100)
+            if has_come == "to Python":
+                desk.open[1] = name_of(client)
+        looks.append(found)
+        return found
+
+    [listener] = bind(["127.0.0.1:0"])
+    with listener, accepted_by(listener) as (client, sock):
+        if is_known:
+            desk.answered[name_of(client)] = 0.0
+        _until(lambda: all_silent(listener))
+        monkeypatch.setattr(Sweep, "_restful", come)
+        sweep_of(listener, desk).make_room(1)
+        assert looks != [[]]
+        assert not ended(client)
+
+
+def test_client_that_reads_its_answer_slowly_makes_no_room(tmp_path: Path) -> None:
+    [listener] = bind(["127.0.0.1:0"])
+    with listener, accepted_by(listener) as (client, sock):
+        looking = sweep_of(listener, desk_of(tmp_path))
+        sent = _send_until_stuck(sock, 64 << 20)
+        _until(lambda: all_silent(listener))
+        looking.make_room(1)
+        while sent:
+            sent -= len(client.recv(1 << 20))
+        sock.sendall(b"the rest")
+        assert client.recv(100) == b"the rest"
+        _until(lambda: all_silent(listener))
+        looking.make_room(1)
+        assert ended(client)
+
+
+def test_connection_that_cannot_make_room_leaves_that_to_the_next(tmp_path: Path) -> None:
+    [listener] = bind(["127.0.0.1:0"])
+    with listener, accepted_by(listener) as (oldest, _):
+        oldest.sendall(b"GET")
+        _until(lambda: all_silent(listener))
+        with accepted_by(listener) as (next_oldest, _):
+            _until(lambda: all_silent(listener))
+            sweep_of(listener, desk_of(tmp_path)).make_room(1)
+            assert [ended(client) for client in (oldest, next_oldest)] == [False, True]
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Iterator[tuple[Sweep, socket.socket]]:
+    """A client that goes on sending a body that was refused, and who looks at it; a head may take a second."""
+    desk = desk_of(tmp_path, guard=lambda *_: Admission(0))
+    [listener] = bind(["127.0.0.1:0"])
+    with listener, accepted_by(listener) as (client, sock):
+        Exchange(desk, head_of(("content-length", "1000000")), client_of(name_of(client)), Proto()).arrive()
+        _until(lambda: all_silent(listener))  # since when the answer went, by the kernel's clock
+        client.sendall(b"more")
+        assert sock.recv(4) == b"more"
+        yield Sweep(desk, [cast(Worker, At(listener.getsockname()))], Limits(header_seconds=1)), client
+
+
+def test_body_that_was_refused_is_not_taken_for_a_head_that_comes_slowly(refused: tuple[Sweep, socket.socket]) -> None:
+    looking, client = refused
+    began = time.monotonic()
+    for seconds in (0, 2):
+        looking.look(began + seconds)
+    assert not ended(client)
+    for seconds in (10, 12):  # it was silent for longer than it may be, so it is nobody's body
+        looking.look(began + seconds)
+    assert ended(client)
+
+
+def test_drain_waits_for_a_client_that_still_sends_what_was_refused(refused: tuple[Sweep, socket.socket]) -> None:
+    looking, _ = refused
+    assert not looking.is_quiet()
+
+
+def test_idle_client_of_one_address_makes_no_room_at_another(tmp_path: Path) -> None:
+    addresses = ("127.0.0.1:0", "127.0.0.1:0")
+    with serving(tmp_path, front="granian", limits=Limits(connection_limit=1), addresses=addresses) as running:
+        full, other = running.server.addresses
+        with Client(other) as idle, Client(full) as busy, Client(full) as newcomer:
+            assert idle.get("/idle").status == 200
+            busy.send(b"GET /wait HTTP/1.1\r\n\r\n")
+            running.toy.wait_entered(2)
+            newcomer.send(b"GET /new HTTP/1.1\r\n\r\n")
+            running.toy.go.set()
+            assert (busy.reply().body, newcomer.reply().body) == (b"/wait", b"/new")
+            assert idle.get("/still").body == b"/still"
+
+
+def test_answer_to_a_request_that_lasted_longer_than_a_client_may_be_silent_is_not_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = desk_of(tmp_path)
+
+    def long_silent_and_now_answered(_connection: Connection) -> Ages:
+        if desk.open:
+            desk.answered[desk.open.pop(1)] = time.monotonic()
+        return Ages(sent=4000, received=4000, bytes_received=100, is_sending=False)
+
+    monkeypatch.setattr(sweep, "ages_of", long_silent_and_now_answered)
+    [listener] = bind(["127.0.0.1:0"])
+    with listener, accepted_by(listener) as (client, _):
+        looking = sweep_of(listener, desk)
+        desk.answered[name_of(client)] = time.monotonic() - 4000
+        desk.open[1] = name_of(client)
+        looking.look(time.monotonic())
+        assert not ended(client)
+        looking.look(time.monotonic())
+        assert not ended(client)
+        looking.look(time.monotonic() + 4000)
+        assert ended(client)
 
 
 def test_server_outlives_a_look_that_fails(
@@ -719,6 +942,23 @@ def _until(true: Any) -> None:
             return
         never.wait(0.01)
     pytest.fail("it did not come true in time")
+
+
+# a start that fails
+
+
+def test_server_whose_granian_does_not_start_ends_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise TypeError("unexpected keyword argument 'ipc'")
+
+    monkeypatch.setattr("daemon.native.worker.RSGIWorker", refuse)
+    server = NativeServer(ok, bind(["127.0.0.1:0"]), Limits(), admit, lambda *_: False, tmp_path)
+    [url] = server.addresses
+    with pytest.raises(StartupError, match=rf"^granian cannot serve {url}: unexpected keyword argument 'ipc'$"):
+        server.run()
+    assert _refused(url)
 
 
 # the setting

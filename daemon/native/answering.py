@@ -7,12 +7,13 @@ from daemon.http.values import HttpError
 
 SERVER = ("server", "modeldrop")
 CLOSE = ("connection", "close")
+_BODILESS = frozenset({204, 304})
 
 Headers = list[tuple[str, str]]
 
 
 class Answer(NamedTuple):
-    """A whole answer, as granian takes it."""
+    """A whole answer, as granian takes it, which leaves out a field whose value it cannot send (a line break, say)."""
 
     status: int
     headers: Headers
@@ -48,8 +49,8 @@ def begin(app: Any, environ: dict[str, Any]) -> Begun:
     return begun
 
 
-def finish(begun: Begun) -> Answer:
-    """Take all that the application gives; raises what it raises."""
+def finish(begun: Begun, command: str) -> Answer:
+    """Take all that the application gives to a request with the method ``command``; raises what it raises."""
     pieces = begun.pieces
     if type(pieces) is tuple and len(pieces) == 1 and type(pieces[0]) is bytes:
         body = pieces[0]
@@ -59,8 +60,19 @@ def finish(begun: Begun) -> Answer:
         raise AssertionError("the application gave an answer without start_response")
     if begun.written:
         body = b"".join((*begun.written, body))
+    if ("Content-Length", str(len(body))) not in begun.headers:
+        _expect_true_length(begun, len(body), command)
     begun.headers.append(SERVER)
     return Answer(begun.status, begun.headers, body)
+
+
+def _expect_true_length(begun: Begun, length: int, command: str) -> None:
+    """granian sends what it is given, and what a client takes for the end of an answer would not be that."""
+    if command == "HEAD" or begun.status in _BODILESS:
+        return
+    for name, told in begun.headers:
+        if name.lower() == "content-length" and told != str(length):
+            raise ValueError(f"the application announced {told} bytes and gave {length}")
 
 
 def _joined(pieces: Iterable[bytes]) -> bytes:

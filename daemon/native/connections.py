@@ -14,13 +14,14 @@ from typing import Any
 
 _OPEN = "/proc/self/fd"
 _WILDCARDS = frozenset({"0.0.0.0", "::"})
-_TCP_INFO = struct.Struct("=8x24I16xQQ")  # linux/tcp.h, up to tcpi_bytes_received
-_UNACKNOWLEDGED, _DATA_SENT, _DATA_RECEIVED, _BYTES_RECEIVED = 4, 9, 11, 25
+_TCP_INFO = struct.Struct("=8x24I16xQQ3I")  # linux/tcp.h, up to tcpi_notsent_bytes
+_UNACKNOWLEDGED, _DATA_SENT, _DATA_RECEIVED, _BYTES_RECEIVED, _NOT_SENT = 4, 9, 11, 25, 28
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One accepted connection: its descriptor, and the other end in granian's words (nothing, for a unix socket)."""
+    """One accepted connection: its descriptor, and the other end's name in granian's words, without a scope (nothing,
+    for a unix socket)."""
 
     fd: int
     inode: int
@@ -31,11 +32,13 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """Seconds since data last went and came, and how many bytes came in all."""
+    """Seconds since data last went and came, how many bytes came in all, and whether some are still to go."""
 
     sent: float
     received: float
     bytes_received: int
+    is_sending: bool
+    """Whether its client has yet to take some of what was given to the kernel for it."""
 
     @property
     def silent(self) -> float:
@@ -59,7 +62,8 @@ def ages_of(connection: Connection) -> Ages | None:
         values = None if sock is None else _told_of(sock)
     if values is None:
         return None
-    return Ages(values[_DATA_SENT] / 1000, values[_DATA_RECEIVED] / 1000, values[_BYTES_RECEIVED])
+    is_sending = values[_UNACKNOWLEDGED] > 0 or values[_NOT_SENT] > 0
+    return Ages(values[_DATA_SENT] / 1000, values[_DATA_RECEIVED] / 1000, values[_BYTES_RECEIVED], is_sending)
 
 
 def backlog_of(listener: socket.socket) -> int:

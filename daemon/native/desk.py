@@ -17,7 +17,7 @@ class Desk:
         self.inflows: Inflows = {}
         """The bodies that are on their way."""
         self.open: dict[int, str] = {}
-        """The requests that were not answered yet, by identity: who sent them."""
-        self.met: set[str] = set()
-        """The clients of whom a whole head came."""
+        """The requests for which granian was given no answer yet, by identity: who sent them."""
+        self.answered: dict[str, float] = {}
+        """The clients that were answered: when granian was last given an answer to them (``time.monotonic()``)."""
         self.draining = False

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from daemon.errors import ARRIVED, AT_ONCE, HandOver
@@ -46,9 +46,7 @@ class Exchange:
 
     def arrive(self) -> None:
         """Judge the head, then have the body come; what fails at that is answered. For granian's thread."""
-        name = self._client.name
-        self._desk.open[id(self)] = name
-        self._desk.met.add(name)
+        self._desk.open[id(self)] = self._client.name
         try:
             self._judge()
         except BaseException:
@@ -62,6 +60,7 @@ class Exchange:
                 self._proto,
                 desk.terms,
                 desk.inflows,
+                self._client.name,
                 length=None if head.chunked else head.content_length,
                 admission=admission,
                 settled=self._settled,
@@ -111,7 +110,7 @@ class Exchange:
 
     def _finish(self, begun: Begun) -> None:
         try:
-            answer = finish(begun)
+            answer = finish(begun, self._head.command)
         except HandOver:
             self._desk.pools.submit_alone(self)
             return
@@ -187,6 +186,7 @@ class Exchange:
             self._leave()
 
     def _leave(self, *, keep_inflow: bool = False) -> None:
+        self._desk.answered[self._client.name] = monotonic()  # first: granian may take its time to send it
         self._desk.open.pop(id(self), None)
         self._proto = None
         if self._inflow is not None and not keep_inflow:

@@ -1,5 +1,9 @@
-"""The head of a request: from what granian gives to what the guard and the application see. For granian's thread."""
+"""The head of a request: from what granian gives to what the guard and the application see.
 
+Granian's thread makes it; who answers the request reads it.
+"""
+
+import re
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
@@ -12,14 +16,15 @@ from daemon.http.values import NOT_IMPLEMENTED, HttpError, bad_request, headers_
 
 UNREADABLE = "?"
 """Stands for a value that is not ASCII, which granian keeps to itself: what asks for the field finds it and is not
-satisfied."""
+satisfied. Where the field has another value, too, that alone is found: nobody can tell that there were two."""
 
+_SCOPE = re.compile(r"%[^]]*")
 _PLAIN = {"CONTENT_TYPE", "CONTENT_LENGTH"}
 _VERSIONS = {"1": "HTTP/1.0", "1.1": "HTTP/1.1"}
 
 
 class Client(NamedTuple):
-    """The other end of a connection in granian's words (empty for a unix socket's), and its address and port."""
+    """The other end of a connection: its name without a scope (empty for a unix socket's), its address and port."""
 
     name: str
     address: str
@@ -28,7 +33,11 @@ class Client(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def client_of(name: str) -> Client:
-    """Whom granian calls ``name``: its address, or ``unix``; an IPv4 client of an IPv6 socket counts as what it is."""
+    """Whom granian calls ``name`` (nothing, for a unix socket): its address, or ``unix``.
+
+    An IPv4 client of an IPv6 socket counts as what it is; of a link-local one the scope is left out.
+    """
+    name = _SCOPE.sub("", name)
     address, _, port = name.rpartition(":")
     return Client(name, address.strip("[]").removeprefix("::ffff:") or "unix", port or "None")
 
@@ -82,6 +91,10 @@ class Head:
             return headers_too_large(header_bytes)
         if self.chunked and self.headers["TRANSFER_ENCODING"].strip().lower() != "chunked":
             return NOT_IMPLEMENTED
+        if (
+            self.headers.get("CONTENT_TYPE") == UNREADABLE
+        ):  # maybe a form's, which is refused where any page may send it
+            return bad_request("its content type is not in ASCII")
         return None
 
 
@@ -104,7 +117,7 @@ class KnownHeads:
         head = Head(scope, fields, self._base, self._header_bytes)
         # Where names are missing there are fields of which granian tells no value: ``given`` says nothing of them.
         if self._heads.came_before(given) and len(dict(told)) == len(fields):
-            self._heads.keep(given, head, sum(map(len, chain(given[:2], *told))))
+            self._heads.keep(given, head, sum(map(len, chain(given[:3], *told))))
         return head
 
 

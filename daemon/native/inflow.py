@@ -30,7 +30,8 @@ class Inflow:
     """One body: in memory where it was announced as short, else in a ``Body``: in memory that is lent, or spooled.
 
     granian reads no more from the client than was asked for, so what waits for the disk is bounded by one piece.
-    ``length`` is None for a body that comes in chunks, which may have as many bytes as its ``admission`` says.
+    ``client`` sends it. ``length`` is None for a body that comes in chunks, which may have as many bytes as its
+    ``admission`` says.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Inflow:
         proto: Any,
         terms: Terms,
         inflows: Inflows,
+        client: str,
         *,
         length: int | None,
         admission: Admission,
@@ -46,6 +48,7 @@ class Inflow:
         self._stream = Stream(proto)
         self._terms = terms
         self._inflows = inflows
+        self.client = client
         self._length = length
         self._admission = admission
         self._settled: Settled | None = settled  # until it is called: it refers to who refers to this one
@@ -58,6 +61,11 @@ class Inflow:
         self._held = False  # guarded by _turn
         self._linger: Linger | None = None
         self._has_started = self._has_ended = False
+
+    @property
+    def lingers(self) -> bool:
+        """Whether its client was answered and still sends."""
+        return self._linger is not None
 
     def start(self) -> None:
         """Ask for the first piece."""
@@ -80,7 +88,7 @@ class Inflow:
 
     def swallow(self) -> None:
         """Take what the client still sends and throw it away, within bounds: it was answered, and closing at once would
-        make it lose that answer. For granian's thread."""
+        make it lose that answer. For granian's thread, and the spool's."""
         self._linger = Linger(self._terms.limits)
         self._forget()
         if self._has_ended:

@@ -81,7 +81,10 @@ class NativeServer:
         return tuple(worker.url for worker in self._workers)
 
     def run(self) -> bool:
-        """Serve until ``begin_drain``, then drain; whether everything that was begun was answered."""
+        """Serve until ``begin_drain``, then drain; whether everything that was begun was answered.
+
+        Raises StartupError where granian does not begin.
+        """
         self._connection_limit = affordable(self._limits.connection_limit)
         try:
             self._pools.start()
@@ -122,10 +125,10 @@ class NativeServer:
             self._rest(turn)
             self._look()
             # granian accepts at once whom it has room for: who still waits at a second look finds the server full.
-            waiting = self._waiting()
-            if waiting and turn == CROWDED_TURN_SECONDS:
-                self._make_room(waiting)
-            turn = CROWDED_TURN_SECONDS if waiting else TURN_SECONDS
+            somebody_waits = self._somebody_waits()
+            if somebody_waits and turn == CROWDED_TURN_SECONDS:
+                self._sweep.make_room(self._connection_limit)
+            turn = CROWDED_TURN_SECONDS if somebody_waits else TURN_SECONDS
 
     def _drain(self) -> bool:
         """Answer what was begun, then close every connection; whether nothing had to be cut at ``drain_seconds``."""
@@ -147,20 +150,15 @@ class NativeServer:
         stopped = self._pools.stop(max(until, time.monotonic() + STOP_SECONDS))
         return accepted and ended and stopped
 
-    def _waiting(self) -> int:
-        return sum(worker.waiting for worker in self._workers)
+    def _somebody_waits(self) -> bool:
+        return any(worker.waiting for worker in self._workers)
 
     def _all_accepted(self) -> bool:
         """Whether nobody waits any more; if somebody does for want of room, idle ones make it."""
-        waiting = self._waiting()
-        if waiting:
-            self._make_room(waiting)
-        return not waiting
-
-    def _make_room(self, most: int) -> None:
-        """Close up to ``most`` idle connections of a server that is full: of another one, they may be about to ask."""
-        if self._sweep.count() >= self._connection_limit:
-            self._sweep.evict(most)
+        if not self._somebody_waits():
+            return True
+        self._sweep.make_room(self._connection_limit)
+        return False
 
     def _wait(self, true: Callable[[], bool], until: float) -> bool:
         def rest(seconds: float) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from granian._granian import CallbackScheduler, RSGIWorker, SocketHolder, WorkerSignal
 from granian.http import HTTP1Settings
 
+from daemon.errors import StartupError
 from daemon.http.sockets import Place, turn_away, url_of
 from daemon.native.connections import backlog_of
 from daemon.native.desk import Desk
@@ -52,11 +53,12 @@ class Worker:
         self._signal = WorkerSignal()
         self._threads = f"http-{next(_NUMBERS)}"
         self._descriptor = -1
+        self._fault: BaseException | None = None
         self._let_go = False
         self.has_ended = False
 
     def start(self, connection_limit: int) -> None:
-        """Begin to accept, up to ``connection_limit`` connections at once."""
+        """Begin to accept, up to ``connection_limit`` connections at once. Raises StartupError if granian does not."""
         if self.inet:
             self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what it accepts inherits this
         self._signal.add_cb(self._end)
@@ -65,6 +67,8 @@ class Worker:
         starter = threading.Thread(target=self._start, args=(connection_limit,), name=self._threads)
         starter.start()
         starter.join()
+        if self._fault is not None:
+            raise StartupError(f"granian cannot serve {self.url}: {self._fault}") from self._fault
 
     def arrived(self, watcher: Any) -> None:
         """Take a request of which the head has come. Called by granian, which can do nothing with what it raises."""
@@ -130,6 +134,12 @@ class Worker:
         with suppress(OSError):
             Path("/proc/thread-self/comm").write_text(self._threads)
         _do_not_interrupt_each_other()
+        try:
+            self._serve(connection_limit)
+        except BaseException as error:  # for who waits for this thread
+            self._fault = error
+
+    def _serve(self, connection_limit: int) -> None:
         limits = self._desk.terms.limits
         holder = SocketHolder(self._descriptor, not self.inet, limits.backlog)  # type: ignore[call-arg]
         worker: Any = RSGIWorker(  # type: ignore[call-arg]  # the stubs are behind
