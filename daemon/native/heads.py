@@ -91,9 +91,7 @@ class Head:
             return headers_too_large(header_bytes)
         if self.chunked and self.headers["TRANSFER_ENCODING"].strip().lower() != "chunked":
             return NOT_IMPLEMENTED
-        if (
-            self.headers.get("CONTENT_TYPE") == UNREADABLE
-        ):  # maybe a form's, which is refused where any page may send it
+        if self.headers.get("CONTENT_TYPE") == UNREADABLE:  # perhaps a form's, which may be refused for being one
             return bad_request("its content type is not in ASCII")
         return None
 
