@@ -62,6 +62,8 @@ def measure(
         f"Medians: of {rounds} rounds for what an aim compares (in cells with *), of {all_rounds} for the rest. A cell "
         f"is requests a second / p50 ms / p99 ms; {failures} answers failed in all. ÷ is the default configuration's "
         "rate over that row's, in the same rounds.",
+        "ONNX Runtime's default threads bind themselves to cores, whatever a server is pinned to: where runs are long, "
+        "a row that has them uses more than one core, as the last column shows.",
     ]
     if not BENCH_PYTHON.exists():
         section.notes.append(f"{FASTAPI} is left out: `make bench-env` installs it.")
@@ -132,7 +134,13 @@ def _table(case: str, where: str, facts: Facts) -> Table:
     bare = next((row for row in rows if row[0] == RAW), None)
     if bare is not None:
         rows[rows.index(bare)] = (f"{RAW}: {_best_settings(shown, facts)}", *bare[1:])
-    columns = ("server", *heads, *(f"÷ at {cell.connections}" for cell in shown), "CPU µs a request, 8 conn.")
+    columns = (
+        "server",
+        *heads,
+        *(f"÷ at {cell.connections}" for cell in shown),
+        "CPU µs a request, 8 conn.",
+        "cores used",
+    )
     return Table(f"{case}, {'server pinned to one core' if where == PINNED else 'all cores free'}", columns, rows)
 
 
@@ -146,7 +154,8 @@ def _row(name: str, shown: Sequence[Cell], facts: Facts) -> tuple[str, ...]:
     ratios = [times(ratio(facts[cell.key("rate", DEFAULT)], facts[cell.key("rate", name)])) for cell in shown]
     eight = next((cell for cell in shown if cell.connections == 8), shown[0])
     cost = facts.get(eight.key("server", name)) or facts[eight.key("computed", name)]
-    return (name, *felt, *ratios, number(median(cost) * 1e6))
+    cores_used = median(facts[eight.key("rate", name)]) * median(cost)
+    return (name, *felt, *ratios, number(median(cost) * 1e6), number(cores_used))
 
 
 def _names(shown: Sequence[Cell], facts: Facts) -> list[str]:
