@@ -16,7 +16,6 @@ from daemon.http.values import Guard, OnRefusal
 from daemon.lifecycle import HttpServer
 from daemon.native.installed import WANTED
 from daemon.native.installed import why_not as granian_missing
-from daemon.runtime import usable_cores
 from daemon.server import Admission, HttpError, Limits, Server, bind
 from daemon.web.access import Head, Tokens, authorise, is_open_to_all
 from daemon.web.asking import BOUND
@@ -82,7 +81,7 @@ def build_front(
         is_slow,
         settings.place(settings.state_dir) / "spool",
         partial(expected_seconds, predictor),
-        PredictGrouping(predictor, cores=usable_cores(), wait_seconds=settings.batching.max_wait_ms / 1e3),
+        PredictGrouping(predictor, threads=settings.server.threads, wait_seconds=settings.batching.max_wait_ms / 1e3),
         on_refusal,
     )
 

@@ -81,7 +81,7 @@ def build_spine(
     proofs = Proofs(saved_key(options), known=known)
     ring = _ring(settings.gate)
     cores = usable_cores()
-    gearbox = Gearbox(options, deadlines, CoreBudget(cores), cores, at_once=settings.server.threads)
+    gearbox = Gearbox(options, deadlines, CoreBudget(cores), cores, most_runs=settings.server.threads)
     loading = Loading(proofs, gearbox.load, gearbox.map_form)
     adoption = Adoption(
         holder,

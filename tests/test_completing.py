@@ -111,7 +111,7 @@ def test_bytes_that_were_damaged_meanwhile_are_not_loaded(
     path.write_text("7")
     complete(rig)
     assert load.narrow == []
-    assert "version 1 of default serves with one session of two: store entry" in caplog.text
+    assert "version 1 of default serves without all its sessions: store entry" in caplog.text
     assert rig.holder.release_of("default") == release
 
 
@@ -124,7 +124,7 @@ def test_session_that_cannot_be_made_is_done_without(
     load.make = make
     rig.deploy(1)
     complete(rig)
-    assert "version 1 of default serves with one session of two: load: there is no memory" in caplog.text
+    assert "version 1 of default serves without all its sessions: load: there is no memory" in caplog.text
     assert len(load.engines[0].gears) == 1
 
 

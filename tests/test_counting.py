@@ -226,7 +226,7 @@ class TestTogether:
         return lambda: b"".join(told)
 
     def test_each_counts_and_the_run_once(self, rig: WebRig) -> None:
-        with PredictGrouping(rig.predictor, cores=2).together("default") as group:
+        with PredictGrouping(rig.predictor, threads=8).together("default") as group:
             answers = [self.joined(rig, group, body) for body in (GOOD, TWO_ROWS, GOOD)]
             assert rig.predictor.counting.of("default")[0].totals.in_flight == 3
             for answer in answers:
@@ -239,7 +239,7 @@ class TestTogether:
         assert totals.whole.total == pytest.approx(sum(spread.total for spread in totals.seconds.values()))
 
     def test_mistake_of_one_is_its_own(self, rig: WebRig) -> None:
-        with PredictGrouping(rig.predictor, cores=2).together("default") as group:
+        with PredictGrouping(rig.predictor, threads=8).together("default") as group:
             for answer in [self.joined(rig, group, body) for body in (GOOD, b"{", GOOD)]:
                 answer()
         assert rows(rig) == [("default", 1, 2, {InvalidJson.__name__: 1})]
@@ -247,7 +247,7 @@ class TestTogether:
     def test_member_that_is_handed_over_does_not_count_yet(self, rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
         with rig.holder.lease("default") as serving:
             monkeypatch.setattr(serving.engine, "run", _raiser(InferenceFailed("no")))
-        with PredictGrouping(rig.predictor, cores=2).together("default") as group:
+        with PredictGrouping(rig.predictor, threads=8).together("default") as group:
             for answer in [self.joined(rig, group, GOOD) for _ in range(2)]:
                 with pytest.raises(HandOver):
                     answer()

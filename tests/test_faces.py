@@ -66,6 +66,15 @@ def test_release_that_is_loaded_again_has_another_face() -> None:
     assert face_of(Serving(release, FakeEngine())) is not face_of(Serving(release, FakeEngine()))
 
 
+def test_what_took_little_the_first_time_is_not_quick_yet_and_what_took_long_counts_in_full() -> None:
+    face = Face(release_of(1))
+    face.took(1e-6)
+    assert face.seconds == QUICK_SECONDS
+    slow = Face(release_of(1))
+    slow.took(0.06)
+    assert slow.seconds == 0.06
+
+
 @pytest.mark.parametrize(
     ("took", "quick"), [([], True), ([50e-3], True), ([50e-3, 50e-3, 50e-3], False), ([0.5e-3] * 9, False)]
 )

@@ -12,6 +12,7 @@ from daemon.front import _guard, build_front
 from daemon.http.values import ignore_refusal
 from daemon.web.access import Tokens
 from daemon.web.door import PredictGrouping
+from daemon.web.predicting import Predictor
 from tests.web_rig import WebRig
 
 LIMITS = RequestLimits(max_body_bytes=10, max_upload_bytes=99, waiting_clients=1)
@@ -46,17 +47,15 @@ def test_what_changes_models_is_never_open_to_strangers(path: str) -> None:
     assert admission.max_body_bytes == (99 if path.startswith("/models/") else 10)
 
 
-def test_batches_are_planned_for_the_cores_that_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_model_gets_half_of_the_threads_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
     monkeypatch.setattr(front, "_front", lambda _name: lambda *parts: made.extend(parts))
-    monkeypatch.setattr(front, "usable_cores", lambda: 64)
-    monkeypatch.setattr("daemon.web.predicting.batches_at_once", lambda _trial, cores: cores)
-    (tmp_path / "config.yaml").write_text("", encoding="utf-8")
+    monkeypatch.setattr(Predictor, "batches_abreast", lambda *_: 64)
+    (tmp_path / "config.yaml").write_text("server: {threads: 12}", encoding="utf-8")
     settings, tokens = load(tmp_path / "config.yaml"), Tokens("", "")
     with WebRig(tmp_path) as rig:
-        rig.update(1.5)
         build_front(
             settings, None, [], predictor=rig.predictor, tokens=tokens, limits=LIMITS, on_refusal=ignore_refusal
         )
         (grouping,) = [part for part in made if isinstance(part, PredictGrouping)]
-        assert grouping.at_once("default") == 64
+        assert grouping.abreast("default") == 6

@@ -19,10 +19,11 @@ from daemon.runtime import (
     Output,
     complete,
     is_complete,
+    runs_abreast,
     waits_for_cores,
 )
 from daemon.runtime.deadlines import overdue
-from daemon.runtime.gears import GearedEngine
+from daemon.runtime.gears import CHEAP_BYTES, GearedEngine
 from tests import onnx_models
 from tests.fakes import WAIT_SECONDS, FakeEngine
 
@@ -123,13 +124,13 @@ def deadlines() -> Iterator[Deadlines]:
 
 def gearbox(deadlines: Deadlines, threads: int = 0, cores: int = 4) -> Gearbox:
     options = EngineOptions(providers=("CPUExecutionProvider",), threads=threads)
-    return Gearbox(options, deadlines, CoreBudget(cores), cores, at_once=8)
+    return Gearbox(options, deadlines, CoreBudget(cores), cores, most_runs=8)
 
 
 def test_model_gets_the_gears_that_its_trial_speaks_for(tmp_path: Path, deadlines: Deadlines) -> None:
     path = onnx_models.constant_model(tmp_path / "m.onnx", 2.5)
     ten = {"input": np.zeros((1, 10), np.float32)}
-    for trial, number, waits in ((LONG, 2, True), (SHORT, 1, False), ({}, 1, True)):
+    for trial, number, waits in ((LONG, 3, True), (SHORT, 1, False), ({}, 1, True)):
         engine = gearbox(deadlines).load(path, trial)
         assert is_complete(engine) is (number == 1)
         complete(engine, lambda _: None)
@@ -148,7 +149,7 @@ def test_widest_gear_is_made_first(tmp_path: Path, deadlines: Deadlines) -> None
     assert isinstance(engine, GearedEngine)
     assert [threads for threads, _ in engine._engines] == [4]
     engine.complete(lambda _: None)
-    assert [threads for threads, _ in engine._engines] == [4, 1]
+    assert [threads for threads, _ in engine._engines] == [4, 2, 1]
     engine.close()
 
 
@@ -159,6 +160,28 @@ def test_large_model_is_not_had_twice(tmp_path: Path, deadlines: Deadlines) -> N
     assert engine.is_complete
     assert len(engine.gears) == 1
     engine.close()
+
+
+def test_model_has_as_many_sessions_as_there_is_memory_for(tmp_path: Path, deadlines: Deadlines) -> None:
+    path = onnx_models.constant_model(tmp_path / "m.onnx", 2.5)
+    for resident_bytes, widths in ((CHEAP_BYTES // 2, [4, 2, 1]), (CHEAP_BYTES, [4, 1])):
+        engine = gearbox(deadlines).load(path, {**LONG, "memory": {"resident_bytes": resident_bytes}})
+        complete(engine, lambda _: None)
+        assert isinstance(engine, GearedEngine)
+        assert [threads for threads, _ in engine._engines] == widths
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    ("widths", "cores", "number"),
+    [((2, 1), 2, 1), ((4, 2, 1), 4, 2), ((16, 4, 2), 16, 4), ((64, 16, 8), 64, 4), ((16,), 16, 1), ((4,), 16, 4)],
+)
+def test_as_many_runs_are_made_side_by_side_as_get_a_gear_of_several_threads(
+    widths: tuple[int, ...], cores: int, number: int
+) -> None:
+    engine = GearedEngine([(threads, FakeEngine()) for threads in widths], CoreBudget(cores))
+    assert runs_abreast(engine) == number
+    assert runs_abreast(FakeEngine()) == 1
 
 
 def test_run_takes_the_threads_of_the_only_gear_until_the_other_is_there() -> None:
@@ -216,10 +239,12 @@ def test_gear_that_cannot_be_made_is_done_without() -> None:
     def make() -> Engine:
         raise Rejected("load", "the file is gone")
 
-    engine = GearedEngine([(2, FakeEngine())], CoreBudget(2), [(1, make)])
+    narrow = FakeEngine()
+    engine = GearedEngine([(4, FakeEngine())], CoreBudget(4), [(2, make), (1, lambda: narrow)])
     with pytest.raises(Rejected, match="the file is gone"):
         complete(engine, lambda _: None)
     assert is_complete(engine)
+    assert list(engine.gears)[1:] == [narrow], "the others are made"
     assert len(engine.run(INPUTS, timeout_seconds=1)) == 1
 
 

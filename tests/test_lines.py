@@ -17,10 +17,10 @@ class Grouping:
     """Requests of one path go together, three at most; those of /alone with nobody."""
 
     def __init__(
-        self, *, wait_seconds: float = 0.0, at_once: int = 1, fails: bool = False, gives_none: bool = False
+        self, *, wait_seconds: float = 0.0, abreast: int = 1, fails: bool = False, gives_none: bool = False
     ) -> None:
         self.wait_seconds = wait_seconds
-        self.groups = at_once
+        self.groups = abreast
         self.fails = fails
         self.gives_none = gives_none
         self.open = 0
@@ -31,7 +31,7 @@ class Grouping:
     def most(self, _kind: Hashable) -> int:
         return 3
 
-    def at_once(self, _kind: Hashable) -> int:
+    def abreast(self, _kind: Hashable) -> int:
         return self.groups
 
     @contextmanager
@@ -130,7 +130,7 @@ def test_those_who_come_meanwhile_are_answered_together_as_many_as_go(pool: Pool
 
 def test_full_group_does_not_wait_for_the_one_before_it(pool: Pool) -> None:
     seen: list[Any] = []
-    lines = Lines(pool, Grouping(at_once=2), max_waiting=10)
+    lines = Lines(pool, Grouping(abreast=2), max_waiting=10)
     may_end = held(lines, seen)
     others = [Request(seen, name) for name in "abcd"]
     submit(lines, *others[:2])
@@ -153,7 +153,7 @@ def test_groups_that_are_full_when_a_thread_is_free_are_answered_by_all_that_are
     seen: list[Any] = []
     pool = Pool("test", threads=3, max_queue=100)
     pool.start()
-    lines = Lines(pool, Grouping(at_once=3), max_waiting=100)
+    lines = Lines(pool, Grouping(abreast=3), max_waiting=100)
     first_may_end, *others_may_end = [held(lines, seen, path=path) for path in ("/m", "/a", "/b")]
     may_end = threading.Event()
     groups = [[Request(seen, f"{group}{each}", may_end=may_end) for each in range(3)] for group in range(2)]
@@ -174,7 +174,7 @@ def test_no_more_groups_of_a_kind_are_answered_at_once_than_may() -> None:
     seen: list[Any] = []
     pool = Pool("test", threads=4, max_queue=100)
     pool.start()
-    lines = Lines(pool, Grouping(at_once=2), max_waiting=100)
+    lines = Lines(pool, Grouping(abreast=2), max_waiting=100)
     first_may_end, may_end = held(lines, seen), threading.Event()
     groups = [[Request(seen, f"{group}{each}", may_end=may_end) for each in range(3)] for group in range(2)]
     for group in groups:
@@ -265,7 +265,7 @@ def test_request_whose_answer_may_have_to_wait_goes_alone(pool: Pool) -> None:
     may_end.set()
 
 
-@pytest.mark.parametrize("question", ["kind_of", "most", "at_once"])
+@pytest.mark.parametrize("question", ["kind_of", "most", "abreast"])
 def test_question_that_fails_loses_no_request(
     pool: Pool, question: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

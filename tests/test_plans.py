@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.runtime.plans import batch_size, batches_at_once, gears
+from daemon.runtime.plans import batch_size, gears, takes_long
 
 
 def trial(*each_us: float, equals: bool | None = True) -> dict[str, object]:
@@ -40,43 +40,43 @@ def test_batch_is_no_larger_than_it_may_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("measured", "cores", "number"),
+    ("measured", "most", "long"),
     [
-        (trial(30_000, 15_000, 10_000), 2, 1),
-        (trial(30_000, 15_000, 10_000), 16, 4),  # each has a quarter of the cores
-        (trial(30_000, 15_000, 10_000), 64, 16),
-        (trial(500, 260, 130, 70, 50, 36), 64, 1),  # 32 are over in a millisecond
-        (trial(4_000, 2_600), 16, 4),  # two take 5.2 ms
-        (trial(4_000, 2_400), 16, 1),
-        ({}, 16, 1),
+        (trial(30_000, 15_000, 10_000), 32, True),
+        (trial(500, 260, 130, 70, 50, 36), 32, False),  # 32 are over in a millisecond
+        (trial(4_000, 2_600), 32, True),  # two take 5.2 ms
+        (trial(4_000, 2_600), 1, False),
+        (trial(4_000, 2_400), 32, False),
+        ({}, 32, False),
     ],
 )
-def test_several_batches_are_run_at_once_where_they_take_long(
-    measured: dict[str, object], cores: int, number: int
-) -> None:
-    assert batches_at_once(measured, cores) == number
+def test_batches_take_long_or_not(measured: dict[str, object], most: int, long: bool) -> None:
+    assert takes_long(measured, most=most) is long
 
 
 @pytest.mark.parametrize(
-    ("measured", "cores", "cheap", "threads"),
+    ("measured", "cores", "further", "threads"),
     [
-        (trial(30_000, 29_000), 2, True, (2, 1)),
-        (trial(30_000, 29_000), 4, True, (4, 1)),
-        (trial(30_000, 29_000), 6, True, (6, 1)),
-        (trial(30_000, 29_000), 8, True, (8, 2, 1)),
-        (trial(30_000, 29_000), 16, True, (16, 4, 2)),  # eight runs at once get two cores each
-        (trial(30_000, 29_000), 64, True, (64, 16, 8)),
-        (trial(30_000, 29_000), 64, False, (64,)),
-        (trial(30_000, 29_000), 2, False, (2,)),
-        (trial(30_000), 1, True, (1,)),
-        (trial(20), 8, True, (1,)),
-        (trial(140, 140, 140), 8, True, (1,)),  # in batches it would take no less
-        (trial(140, 70, 35), 8, True, (1,)),  # a batch of four takes as long as one
-        (trial(140, 72, 38, 36, 29, 28.5), 8, True, (8, 2, 1)),  # sixteen take 464
-        ({}, 8, True, (8,)),
+        (trial(30_000, 29_000), 2, 9, (2, 1)),
+        (trial(30_000, 29_000), 3, 9, (3, 1)),
+        (trial(30_000, 29_000), 4, 9, (4, 2, 1)),
+        (trial(30_000, 29_000), 6, 9, (6, 3, 1)),
+        (trial(30_000, 29_000), 8, 9, (8, 2, 1)),
+        (trial(30_000, 29_000), 12, 9, (12, 3, 1)),
+        (trial(30_000, 29_000), 16, 9, (16, 4, 2)),  # eight runs at once get two cores each
+        (trial(30_000, 29_000), 64, 9, (64, 16, 8)),
+        (trial(30_000, 29_000), 64, 1, (64, 8)),
+        (trial(30_000, 29_000), 64, 0, (64,)),
+        (trial(30_000, 29_000), 2, 0, (2,)),
+        (trial(30_000), 1, 9, (1,)),
+        (trial(20), 8, 9, (1,)),
+        (trial(140, 140, 140), 8, 9, (1,)),  # in batches it would take no less
+        (trial(140, 70, 35), 8, 9, (1,)),  # a batch of four takes as long as one
+        (trial(140, 72, 38, 36, 29, 28.5), 8, 9, (8, 2, 1)),  # sixteen take 464
+        ({}, 8, 9, (8,)),
     ],
 )
 def test_gears_fit_the_model_and_the_machine(
-    measured: dict[str, object], cores: int, cheap: bool, threads: tuple[int, ...]
+    measured: dict[str, object], cores: int, further: int, threads: tuple[int, ...]
 ) -> None:
-    assert gears(measured, cores, at_once=8, is_cheap=cheap) == threads
+    assert gears(measured, cores, most_runs=8, further=further) == threads

@@ -93,7 +93,7 @@ class Groups:
     def most(self, _kind: object) -> int:
         return 8
 
-    def at_once(self, _kind: object) -> int:
+    def abreast(self, _kind: object) -> int:
         return 1
 
     def together(self, _kind: object) -> AbstractContextManager[object]:

@@ -18,7 +18,7 @@ from daemon.runtime import CoreBudget
 from daemon.runtime.gears import GearedEngine
 from daemon.web.access import Tokens
 from daemon.web.door import PredictDoor, PredictGrouping
-from daemon.web.faces import face_of
+from daemon.web.faces import QUICK_SECONDS, face_of
 from tests import onnx_models
 from tests.web_rig import LIMIT_BYTES, WebRig
 
@@ -81,7 +81,7 @@ def alone(rig: WebRig, body: bytes, **more: Any) -> Answer:
 
 
 def together(rig: WebRig, bodies: list[bytes]) -> list[Answer]:
-    grouping = PredictGrouping(rig.predictor, cores=2)
+    grouping = PredictGrouping(rig.predictor, threads=8)
     with grouping.together("default") as group:
         asked = [Asked(rig, body, group) for body in bodies]
         return [each.answer() for each in asked]
@@ -194,7 +194,7 @@ def test_batch_that_is_given_up_is_made_smaller_the_next_time(rig: WebRig, monke
 
 def test_batch_that_is_given_up_tells_enough_by_itself(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
     slowed = Slowed(rig, monkeypatch)
-    with PredictGrouping(rig.predictor, cores=2).together("default") as group:
+    with PredictGrouping(rig.predictor, threads=8).together("default") as group:
         for each in [Asked(rig, body, group) for body in EIGHT]:
             with pytest.raises(HandOver):
                 b"".join(each._pieces)
@@ -231,7 +231,7 @@ def test_one_run_answers_whatever_language_they_speak(rig: WebRig, monkeypatch: 
             return run(inputs, **more)
 
         monkeypatch.setattr(serving.engine, "run", counted)
-    with PredictGrouping(rig.predictor, cores=2).together("default") as group:
+    with PredictGrouping(rig.predictor, threads=8).together("default") as group:
         begun = [Asked(rig, body, group, **more) for body, more in asked]
         (in_json, _), (in_file, kind), (by_row, _) = [each.answer()[1:] for each in begun]
     assert runs == [3]
@@ -243,7 +243,7 @@ def test_one_run_answers_whatever_language_they_speak(rig: WebRig, monkeypatch: 
 
 
 def test_group_answers_by_the_release_that_served_when_it_formed(rig: WebRig) -> None:
-    grouping = PredictGrouping(rig.predictor, cores=2)
+    grouping = PredictGrouping(rig.predictor, threads=8)
     body = orjson.dumps({"inputs": [[1] * 10]})
     with grouping.together("default") as group:
         asked = [Asked(rig, body, group) for _ in range(3)]
@@ -269,7 +269,7 @@ def test_member_without_a_token_is_refused_and_the_others_are_not(tmp_path: Path
     with WebRig(tmp_path, tokens=Tokens("", "secret")) as rig:
         deploy(rig, 1)
         body = orjson.dumps({"inputs": [[1] * 10]})
-        with PredictGrouping(rig.predictor, cores=2).together("default") as group:
+        with PredictGrouping(rig.predictor, threads=8).together("default") as group:
             asked = [
                 Asked(rig, body, group, headers={"Authorization": f"Bearer {token}"})
                 for token in ("secret", "wrong", "secret")
@@ -277,18 +277,37 @@ def test_member_without_a_token_is_refused_and_the_others_are_not(tmp_path: Path
             assert [each.answer()[0] for each in asked] == [200, 401, 200]
 
 
-def test_batches_that_take_long_share_the_cores(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_that_take_long_are_run_side_by_side_by_half_of_the_threads_at_most(
+    rig: WebRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seconds: list[Any] = []
     monkeypatch.setattr("daemon.runtime.plans._seconds", lambda _trial: dict(seconds))
-    grouping = PredictGrouping(rig.predictor, cores=16)
-    assert grouping.at_once("default") == 1
+    with rig.holder.lease("default") as serving:
+        monkeypatch.setattr(
+            serving, "engine", GearedEngine([(16, serving.engine), (4, serving.engine)], CoreBudget(16))
+        )
+    grouping = PredictGrouping(rig.predictor, threads=8)
+    assert grouping.abreast("default") == 1
     seconds.append((1, 0.05))
-    assert grouping.at_once("default") == 4
-    assert grouping.at_once("nobody") == 1
+    assert grouping.abreast("default") == 4
+    assert grouping.abreast("nobody") == 1
+    assert PredictGrouping(rig.predictor, threads=4).abreast("default") == 2
+    assert PredictGrouping(rig.predictor, threads=1).abreast("default") == 1
+
+
+def test_what_is_run_in_batches_is_never_so_quick_that_it_waits_for_no_company(rig: WebRig) -> None:
+    with rig.holder.lease("default") as serving:
+        face = face_of(serving)
+    for _ in range(99):
+        face.took(1e-6)
+    assert face.seconds < QUICK_SECONDS
+    assert rig.predictor.expected_seconds("default") == QUICK_SECONDS
+    face.batch_size = 1
+    assert rig.predictor.expected_seconds("default") == face.seconds
 
 
 def test_only_predictions_of_what_pays_go_together(rig: WebRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    grouping = PredictGrouping(rig.predictor, cores=2)
+    grouping = PredictGrouping(rig.predictor, threads=8)
     assert grouping.kind_of("POST", "/predict") == grouping.kind_of("POST", "/models/default/predict") == "default"
     assert grouping.most("default") == 8
     assert grouping.kind_of("GET", "/predict") is None

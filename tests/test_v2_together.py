@@ -71,7 +71,7 @@ class Environment:
 
 
 def together(rig: WebRig, asked: list[Request]) -> list[Any]:
-    with PredictGrouping(rig.predictor, cores=2).together("default") as group:
+    with PredictGrouping(rig.predictor, threads=8).together("default") as group:
         environments = [Environment(rig, each) for each in asked]
         begun: list[Any] = []
         for each in environments:

@@ -84,7 +84,7 @@ class Lines:
 
     def _place_locked(self, line: "_Line") -> None:
         """Give ``line`` a place in the pool, if there is a group for one."""
-        is_full = len(line.members) >= line.most and line.served < line.at_once
+        is_full = len(line.members) >= line.most and line.served < line.abreast
         if not line.placed and (is_full or (line.members and not line.served)):
             line.placed = True
             self._pool.submit_next(line)
@@ -98,10 +98,10 @@ class Lines:
 
     def _next_group(self, line: "_Line") -> list[Member]:
         most = self._told(self._grouping.most, line.kind)
-        at_once = self._told(self._grouping.at_once, line.kind)
+        abreast = self._told(self._grouping.abreast, line.kind)
         wait_seconds = 0.0 if line.had_a_turn else self._grouping.wait_seconds
         with self._lock:
-            line.most, line.at_once, line.had_a_turn = most, at_once, True
+            line.most, line.abreast, line.had_a_turn = most, abreast, True
             line.grown.wait_for(lambda: len(line.members) >= most, wait_seconds)
             members = [line.members.popleft() for _ in range(min(most, len(line.members)))]
             self._in_lines -= len(members)
@@ -141,8 +141,8 @@ class _Line:
         # The others are guarded by it, too.
         self.most = sys.maxsize
         """How many a group has at most: not known before the first."""
-        self.at_once = 1
-        """How many groups may be answered at the same time."""
+        self.abreast = 1
+        """How many groups may be answered side by side."""
         self.served = 0
         """How many groups are being answered."""
         self.placed = False

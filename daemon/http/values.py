@@ -116,8 +116,8 @@ class Grouping(Protocol):
     def most(self, kind: Hashable, /) -> int:
         """How many of a kind are best answered together."""
 
-    def at_once(self, kind: Hashable, /) -> int:
-        """How many groups of a kind are best answered at the same time, if there are as many full ones."""
+    def abreast(self, kind: Hashable, /) -> int:
+        """How many groups of a kind are best answered side by side, if there are as many full ones."""
 
     def together(self, kind: Hashable, /) -> AbstractContextManager[object]:
         """What those find in their environment under ``TOGETHER`` that are answered within the block."""
@@ -132,7 +132,7 @@ class _NoGroups:
     def most(self, _kind: Hashable) -> int:
         return 1
 
-    def at_once(self, _kind: Hashable) -> int:
+    def abreast(self, _kind: Hashable) -> int:
         return 1
 
     def together(self, _kind: Hashable) -> AbstractContextManager[object]:

@@ -168,7 +168,7 @@ class Succession:
             self._verify(release.sha256)
             self._adoption.complete(release)
         except (Rejected, StoreDamaged) as error:
-            LOG.warning("version %d of %s serves with one session of two: %s", release.version, release.model, error)
+            LOG.warning("version %d of %s serves without all its sessions: %s", release.version, release.model, error)
 
     def _end_after(self, seconds: float, release: Release) -> None:
         due = time.monotonic() + seconds

@@ -9,11 +9,11 @@ from daemon.runtime.dtypes import Array, from_ort
 from daemon.runtime.engine import OnnxEngine, load_engine, map_engine
 from daemon.runtime.fitting import fit, fit_inputs
 from daemon.runtime.flat_json import read_flat
-from daemon.runtime.gears import Gearbox, complete, in_gear, is_complete, waits_for_cores
+from daemon.runtime.gears import Gearbox, complete, in_gear, is_complete, runs_abreast, waits_for_cores
 from daemon.runtime.headroom import Headroom, headroom
 from daemon.runtime.memory import trim
 from daemon.runtime.pace import Pace, elements_of
-from daemon.runtime.plans import batch_limit_seconds, batch_size, batches_at_once
+from daemon.runtime.plans import batch_limit_seconds, batch_size, takes_long
 from daemon.runtime.port import Engine, Output
 from daemon.runtime.sessions import EngineOptions, can_save, check_providers, saved_key
 from daemon.runtime.synthesis import FirstRun, alike, attempts, first_run
@@ -39,7 +39,6 @@ __all__ = [
     "attempts",
     "batch_limit_seconds",
     "batch_size",
-    "batches_at_once",
     "can_save",
     "check_providers",
     "complete",
@@ -57,8 +56,10 @@ __all__ = [
     "load_engine",
     "map_engine",
     "read_flat",
+    "runs_abreast",
     "runtime_versions",
     "saved_key",
+    "takes_long",
     "trim",
     "usable_cores",
     "waits_for_cores",

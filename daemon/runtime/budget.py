@@ -19,7 +19,7 @@ class CoreBudget:
     """
 
     def __init__(self, cores: int) -> None:
-        self._cores = cores
+        self.cores = cores
         self._lock = threading.Lock()
         self._free = cores  # guarded by _lock
         self._waiting: deque[_Place] = deque()  # guarded by _lock; the first of them needs more than is free
@@ -31,7 +31,7 @@ class CoreBudget:
         The widest that leaves as many to each of those who wait behind it; the last is the least that it needs. Raises
         RunTimeout after ``timeout_seconds`` without them.
         """
-        granted = self._take(_Place([min(width, self._cores) for width in widths]), timeout_seconds)
+        granted = self._take(_Place([min(width, self.cores) for width in widths]), timeout_seconds)
         try:
             yield granted
         finally:

@@ -20,7 +20,7 @@ from daemon.runtime.port import Engine, Output
 from daemon.runtime.sessions import EngineOptions, can_save
 
 CHEAP_BYTES = 64 << 20
-"""A model that takes no more memory may have it several times; of a compiled form the weights are shared anyway."""
+"""So much memory may the further sessions of a model take in all; of a compiled form the weights are shared anyway."""
 
 
 Gear = tuple[int, Engine]
@@ -80,22 +80,39 @@ class GearedEngine:
         with self._budget.claim(*(threads for threads, _ in gears), timeout_seconds=timeout_seconds) as cores:
             yield next((engine for threads, engine in gears if threads <= cores), gears[-1][1])
 
+    @property
+    def abreast(self) -> int:
+        """How many runs fit side by side, each in the gear below the widest; 1 where that has a single thread."""
+        widths = [threads for threads, _ in self._engines]
+        width = widths[0] if len(widths) == 1 else widths[1]
+        return max(1, self._budget.cores // width) if width > 1 else 1
+
     def complete(self, warm: Callable[[Engine], None]) -> None:
         """Makes the gears to come; each is ``warm``ed, by runs that claim cores as all do, before requests may take it.
 
-        Loads must not overlap. Raises as they and ``warm`` do, and then does without that gear for good.
+        Loads must not overlap. Raises as they and ``warm`` do, the first error when all are done; it does without the
+        gears of which they came for good.
         """
+        errors: list[Exception] = []
         while self._to_come:
-            threads, make = self._to_come.pop(0)
-            engine = make()
             try:
-                warm(GearedEngine([(threads, engine)], self._budget))
-            except BaseException:
-                engine.close()
-                raise
-            if not self._takes(threads, engine):
-                engine.close()
-                self._to_come.clear()
+                self._make_next(warm)
+            except Exception as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def _make_next(self, warm: Callable[[Engine], None]) -> None:
+        threads, make = self._to_come.pop(0)
+        engine = make()
+        try:
+            warm(GearedEngine([(threads, engine)], self._budget))
+        except BaseException:
+            engine.close()
+            raise
+        if not self._takes(threads, engine):
+            engine.close()
+            self._to_come.clear()
 
     def close(self) -> None:
         """As ``Engine.close``."""
@@ -131,6 +148,11 @@ def in_gear(engine: Engine, *, timeout_seconds: float) -> AbstractContextManager
     return nullcontext(engine)
 
 
+def runs_abreast(engine: Engine) -> int:
+    """How many runs of ``engine`` are best made side by side, as ``GearedEngine.abreast``."""
+    return engine.abreast if isinstance(engine, GearedEngine) else 1
+
+
 def waits_for_cores(engine: Engine) -> bool:
     """Whether a run of ``engine`` may have to wait for others to end."""
     return isinstance(engine, GearedEngine)
@@ -143,14 +165,14 @@ class Gearbox:
     Only the first gear is made at once, the widest: alone it serves one client at a time as well as all do, and on few
     cores many clients about as well (``plans``). The others are made when somebody ``complete``s the engine.
 
-    ``at_once`` runs are made at the same time at most; ``options.threads`` other than 0 is what every model gets.
+    ``most_runs`` are made at the same time; ``options.threads`` other than 0 is what every model gets.
     """
 
     options: EngineOptions
     deadlines: Deadlines
     budget: CoreBudget
     cores: int
-    at_once: int
+    most_runs: int
 
     def load(self, path: Path, trial: Mapping[str, Any]) -> Engine:
         """An engine of the model as it came; raises as ``load_engine``."""
@@ -168,6 +190,7 @@ class Gearbox:
             return make(replace(self.options, threads=self.options.threads or 1))
         if self.options.threads:
             return GearedEngine([(self.options.threads, make(self.options))], self.budget)
-        first, *others = gears(trial, self.cores, at_once=self.at_once, is_cheap=copy_bytes <= CHEAP_BYTES)
+        further = CHEAP_BYTES // max(1, copy_bytes)
+        first, *others = gears(trial, self.cores, most_runs=self.most_runs, further=further)
         to_come = [(threads, partial(make, replace(self.options, threads=threads))) for threads in others]
         return GearedEngine([(first, make(replace(self.options, threads=first)))], self.budget, to_come)

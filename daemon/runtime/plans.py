@@ -20,24 +20,30 @@ LONGEST_SECONDS = 0.2
 LONG_BATCH_SECONDS = 5e-3
 """Batches that take less are over before another one is put together beside them."""
 NARROWER = 4
-"""A gear has so many times fewer threads than the next wider one."""
+"""A gear has so many times fewer threads than the next wider one, where that leaves it several."""
 QUICK_SECONDS = 50e-6
 """What takes less is answered sooner than it could be put together."""
 
 
-def gears(trial: Mapping[str, Any], cores: int, *, at_once: int, is_cheap: bool) -> tuple[int, ...]:
+def gears(trial: Mapping[str, Any], cores: int, *, most_runs: int, further: int) -> tuple[int, ...]:
     """The intra-op threads of the sessions that a model is to have, from all cores for a run that is alone downwards.
 
-    The narrowest is what each of ``at_once`` runs has when all of them are at work. ``trial`` is what ``Release.trial``
-    has, perhaps nothing; ``is_cheap`` says that a further session costs little memory.
+    The narrowest is what each of ``most_runs`` runs has when all of them are at work. ``trial`` is what
+    ``Release.trial`` has, perhaps nothing; ``further`` is how many sessions beside the first there is memory for.
     """
     if cores == 1 or is_short(trial):
         return (1,)
-    widths = [cores]
-    narrowest = max(1, cores // at_once)
-    while is_cheap and 1 in _seconds(trial) and widths[-1] > narrowest:
-        widths.append(max(narrowest, widths[-1] // NARROWER))
-    return tuple(widths)
+    narrower = _narrower(cores, max(1, cores // most_runs)) if 1 in _seconds(trial) else []
+    return (cores, *narrower[max(0, len(narrower) - further) :])
+
+
+def _narrower(width: int, narrowest: int) -> list[int]:
+    """The gears below one of ``width`` threads: each a quarter as wide as the one before, or half where that is one."""
+    widths: list[int] = []
+    while width > narrowest:
+        width = max(narrowest, width // NARROWER if width >= 2 * NARROWER else width // 2)
+        widths.append(width)
+    return widths
 
 
 def is_short(trial: Mapping[str, Any]) -> bool:
@@ -59,10 +65,9 @@ def batch_size(trial: Mapping[str, Any], *, most: int = 1 << 30) -> int:
     return best if best_each * GAIN <= single_seconds else 1
 
 
-def batches_at_once(trial: Mapping[str, Any], cores: int) -> int:
-    """How many batches are best run at the same time, if there are as many full ones: as many as get a gear each."""
-    takes_long = _seconds(trial).get(batch_size(trial), 0.0) >= LONG_BATCH_SECONDS
-    return max(1, cores // NARROWER) if takes_long else 1
+def takes_long(trial: Mapping[str, Any], *, most: int) -> bool:
+    """Whether a batch, of at most so many rows, takes so long that another one is worth putting together beside it."""
+    return _seconds(trial).get(batch_size(trial, most=most), 0.0) >= LONG_BATCH_SECONDS
 
 
 def batch_limit_seconds(trial: Mapping[str, Any], size: int) -> float:

@@ -106,12 +106,12 @@ class PredictDoor:
 class PredictGrouping:
     """Which predictions are best made together: those of one model, where its trial showed that it pays.
 
-    ``cores`` is how many there are for all models.
+    There are ``threads`` for all models, of which one takes half at most.
     """
 
-    def __init__(self, predictor: Predictor, *, cores: int, wait_seconds: float = 0.0) -> None:
+    def __init__(self, predictor: Predictor, *, threads: int, wait_seconds: float = 0.0) -> None:
         self._predictor = predictor
-        self._cores = cores
+        self._most_abreast = max(1, threads // 2)
         self.wait_seconds = wait_seconds
 
     def kind_of(self, method: str, path: str) -> Hashable | None:
@@ -123,9 +123,9 @@ class PredictGrouping:
         """How many predictions of the model ``kind`` are best made together."""
         return self._predictor.batch_size(str(kind))
 
-    def at_once(self, kind: Hashable) -> int:
-        """How many such groups of the model ``kind`` are best run at the same time."""
-        return self._predictor.batches_at_once(str(kind), self._cores)
+    def abreast(self, kind: Hashable) -> int:
+        """How many such groups of the model ``kind`` are best run side by side."""
+        return min(self._most_abreast, self._predictor.batches_abreast(str(kind)))
 
     def together(self, kind: Hashable) -> AbstractContextManager[Group | None]:
         """What the predictions have in common that are made within the block."""

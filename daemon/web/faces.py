@@ -2,6 +2,7 @@
 of figures.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from threading import Lock
@@ -14,10 +15,10 @@ from daemon.web.asking import Dialect, Read
 from daemon.web.figures import Figures
 
 QUICK_SECONDS = 100e-6
-"""A release whose predictions take less of a thread's time is quick. What was not timed yet counts as not quite so."""
+"""A release whose predictions take less of a thread's time is quick."""
 
 TIMED_ONCE_IN = 8
-"""One prediction in so many."""
+"""One prediction in so many, of a quick release; of others, each."""
 FORGIVEN_ONCE_IN = 32
 """One slow one among so many that are timed may be chance, and is not counted; the next one is, in full."""
 NOT_QUICK_SECONDS = 1.0
@@ -42,8 +43,8 @@ class Face:
         """How many rows of it are best run together."""
         self.pace = Pace(batch_limit_seconds(release.trial, self.batch_size))
         """How long its runs take."""
-        self.seconds = QUICK_SECONDS
-        """How long one of its predictions takes a thread: a running mean."""
+        self.seconds = math.inf
+        """How long one of its predictions takes a thread, without what that waits for: a running mean."""
         self._turn = 0
         self._quick_in_a_row = 0
         self._tongues: dict[str, Tongue] = {}  # by dialect
@@ -76,7 +77,8 @@ class Face:
     def started(self) -> float | None:
         """The time that this thread has worked, if this prediction is one to be timed: to ask is a system call."""
         self._turn += 1
-        return None if self._turn % TIMED_ONCE_IN else time.thread_time()
+        is_left_out = self._turn % TIMED_ONCE_IN and self.seconds < QUICK_SECONDS
+        return None if is_left_out else time.thread_time()
 
     def ended(self, started: float | None) -> None:
         """What waited for other threads does not count."""
@@ -87,7 +89,9 @@ class Face:
         """A prediction took a thread so many seconds; one alone that took long changes nothing."""
         is_slow, quick_before = took >= QUICK_SECONDS, self._quick_in_a_row
         self._quick_in_a_row = 0 if is_slow else quick_before + 1
-        if not is_slow or quick_before < FORGIVEN_ONCE_IN:
+        if self.seconds == math.inf:
+            self.seconds = max(took, QUICK_SECONDS)
+        elif not is_slow or quick_before < FORGIVEN_ONCE_IN:
             self.seconds += (took - self.seconds) / 4
 
     def took_its_time(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, thread_time
 
 from daemon.errors import ARRIVED, HandOver
 from daemon.holder import Serving
@@ -23,6 +23,8 @@ class Group:
     batch: Batch
     runs: Runs
     joined: list[Figures] = field(default_factory=list)
+    started: float = field(default_factory=thread_time)
+    """The time that the thread had worked before."""
 
     @contextmanager
     def in_flight(self) -> Iterator["Group"]:
@@ -80,10 +82,9 @@ class Member:
             group.runs.blame(group.serving.release, error)
             self.figures.failed(type(error), perf_counter() - self.arrived)
             raise
-        ended = perf_counter()
-        self._count(ran, ended)
+        self._count(ran, perf_counter())
         if len(group.joined) == 1:
-            group.face.took(ended - self.began)
+            group.face.ended(group.started)
         return prediction
 
     def _count(self, ran: float, ended: float) -> None:

@@ -10,10 +10,10 @@ from daemon.errors import ARRIVED, NotServing, UnknownModel, UnknownVersion
 from daemon.gate import RequestRing
 from daemon.holder import Lease, ModelHolder, Serving
 from daemon.lane.probation import Probation
-from daemon.runtime import batches_at_once
+from daemon.runtime import runs_abreast, takes_long
 from daemon.web.asking import LIVE, Asked, Dialect, Prediction, Target
 from daemon.web.counting import Counting
-from daemon.web.faces import face_of, known_face_of
+from daemon.web.faces import QUICK_SECONDS, face_of, known_face_of
 from daemon.web.figures import record_of
 from daemon.web.joining import Group
 from daemon.web.labels import labelled
@@ -71,20 +71,27 @@ class Predictor:
         return target.model or self._default_model
 
     def expected_seconds(self, model: str) -> float:
-        """How long the predictions of what serves as ``model`` took a thread of late; infinity where none was asked."""
+        """How long the predictions of what serves as ``model`` took a thread of late; infinity where none was asked.
+
+        Of what is run in batches never so little that it were not worth waiting for company.
+        """
         serving = self._holder.serving_of(model)
         face = None if serving is None else known_face_of(serving)
-        return math.inf if face is None else face.seconds
+        if face is None:
+            return math.inf
+        return face.seconds if min(face.batch_size, self._max_batch) == 1 else max(face.seconds, QUICK_SECONDS)
 
     def batch_size(self, model: str) -> int:
         """How many predictions of what serves as ``model`` are best made together; 1 is each by itself."""
         serving = self._holder.serving_of(model)
         return 1 if serving is None else min(face_of(serving).batch_size, self._max_batch)
 
-    def batches_at_once(self, model: str, cores: int) -> int:
-        """How many batches of what serves as ``model`` are best run at the same time, on so many cores."""
+    def batches_abreast(self, model: str) -> int:
+        """How many batches of what serves as ``model`` are best run side by side."""
         serving = self._holder.serving_of(model)
-        return 1 if serving is None else batches_at_once(serving.release.trial, cores)
+        if serving is None or not takes_long(serving.release.trial, most=self._max_batch):
+            return 1
+        return runs_abreast(serving.engine)
 
     @contextmanager
     def together(self, model: str) -> Iterator[Group | None]:
