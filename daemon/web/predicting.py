@@ -79,7 +79,8 @@ class Predictor:
         face = None if serving is None else known_face_of(serving)
         if face is None:
             return math.inf
-        return face.seconds if min(face.batch_size, self._max_batch) == 1 else max(face.seconds, QUICK_SECONDS)
+        is_batched = face.batch_size > 1 and self._max_batch > 1
+        return max(face.seconds, QUICK_SECONDS) if is_batched else face.seconds
 
     def batch_size(self, model: str) -> int:
         """How many predictions of what serves as ``model`` are best made together; 1 is each by itself."""
