@@ -596,14 +596,12 @@ def test_client_that_does_not_read_gives_its_thread_back(serve: Serve, tmp_path:
         _until(lambda: running.server.load().fast.busy == 0)
 
 
-class Rival:
-    """A source that closes the other one at its first event, and lets a newcomer have its descriptor."""
+class Source:
+    """One that always wants to read."""
 
-    def __init__(self, poller: Poller, sock: socket.socket, delivered: list["Rival"]) -> None:
+    def __init__(self, poller: Poller, sock: socket.socket) -> None:
         self._fileno: int | None = sock.fileno()
         self._poller = poller
-        self._delivered = delivered
-        self.other: Rival | None = None
         poller.sources[sock.fileno()] = self
         poller.changed(self)
 
@@ -612,6 +610,15 @@ class Rival:
 
     def writable(self) -> bool:
         return False
+
+
+class Rival(Source):
+    """A source that closes the other one at its first event, and lets a newcomer have its descriptor."""
+
+    def __init__(self, poller: Poller, sock: socket.socket, delivered: list["Rival"]) -> None:
+        super().__init__(poller, sock)
+        self._delivered = delivered
+        self.other: Rival | None = None
 
     def handle_read_event(self) -> None:
         self._delivered.append(self)
@@ -641,19 +648,12 @@ def test_event_of_a_closed_source_reaches_nobody() -> None:
     poller.close()
 
 
-class Counted:
+class Counted(Source):
     """A source that notes how many others have something to be dealt with."""
 
     def __init__(self, poller: Poller, sock: socket.socket, seen: list[int]) -> None:
-        self._fileno, self._sock, self._poller, self._seen = sock.fileno(), sock, poller, seen
-        poller.sources[sock.fileno()] = self
-        poller.changed(self)
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return False
+        super().__init__(poller, sock)
+        self._sock, self._seen = sock, seen
 
     def handle_read_event(self) -> None:
         self._seen.append(self._poller.company)
