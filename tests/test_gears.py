@@ -23,7 +23,8 @@ from daemon.runtime import (
     waits_for_cores,
 )
 from daemon.runtime.deadlines import overdue
-from daemon.runtime.gears import CHEAP_BYTES, GearedEngine
+from daemon.runtime.gearbox import CHEAP_BYTES
+from daemon.runtime.gears import GearedEngine
 from tests import onnx_models
 from tests.fakes import WAIT_SECONDS, FakeEngine
 

@@ -9,7 +9,8 @@ from daemon.runtime.dtypes import Array, from_ort
 from daemon.runtime.engine import OnnxEngine, load_engine, map_engine
 from daemon.runtime.fitting import fit, fit_inputs
 from daemon.runtime.flat_json import read_flat
-from daemon.runtime.gears import Gearbox, complete, in_gear, is_complete, runs_abreast, waits_for_cores
+from daemon.runtime.gearbox import Gearbox
+from daemon.runtime.gears import complete, in_gear, is_complete, runs_abreast, waits_for_cores
 from daemon.runtime.headroom import Headroom, headroom
 from daemon.runtime.memory import trim
 from daemon.runtime.pace import Pace, elements_of

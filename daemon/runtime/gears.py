@@ -4,24 +4,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
-from typing import Any
 
 from daemon.errors import RunTimeout
 from daemon.release import Signature
 from daemon.runtime.budget import CoreBudget
-from daemon.runtime.deadlines import Deadlines, overdue
+from daemon.runtime.deadlines import overdue
 from daemon.runtime.dtypes import Array
-from daemon.runtime.engine import load_engine, map_engine
-from daemon.runtime.plans import gears, is_short
 from daemon.runtime.port import Engine, Output
-from daemon.runtime.sessions import EngineOptions, can_save
-
-CHEAP_BYTES = 64 << 20
-"""So much memory may the further sessions of a model take in all; of a compiled form the weights are shared anyway."""
-
 
 Gear = tuple[int, Engine]
 GearToCome = tuple[int, Callable[[], Engine]]
@@ -156,41 +145,3 @@ def runs_abreast(engine: Engine) -> int:
 def waits_for_cores(engine: Engine) -> bool:
     """Whether a run of ``engine`` may have to wait for others to end."""
     return isinstance(engine, GearedEngine)
-
-
-@dataclass(frozen=True, slots=True)
-class Gearbox:
-    """Makes the engines that serve, from what a model's trial measured. Loads must not overlap.
-
-    Only the first gear is made at once, the widest: alone it serves one client at a time as well as all do, and on few
-    cores many clients about as well (``plans``). The others are made when somebody ``complete``s the engine.
-
-    ``most_runs`` are made at the same time; ``options.threads`` other than 0 is what every model gets.
-    """
-
-    options: EngineOptions
-    deadlines: Deadlines
-    budget: CoreBudget
-    cores: int
-    most_runs: int
-
-    def load(self, path: Path, trial: Mapping[str, Any]) -> Engine:
-        """An engine of the model as it came; raises as ``load_engine``."""
-        resident_bytes = trial.get("memory", {}).get("resident_bytes", path.stat().st_size)
-        return self._geared(lambda options: load_engine(path, options, self.deadlines), trial, resident_bytes)
-
-    def map_form(self, path: Path, trial: Mapping[str, Any]) -> Engine:
-        """An engine of a saved form; raises as ``map_engine``."""
-        return self._geared(lambda options: map_engine(path, options, self.deadlines), trial, 0)
-
-    def _geared(self, make: Callable[[EngineOptions], Engine], trial: Mapping[str, Any], copy_bytes: int) -> Engine:
-        if not can_save(self.options):  # another device does the work, whose threads are not ours to count
-            return make(self.options)
-        if is_short(trial):
-            return make(replace(self.options, threads=self.options.threads or 1))
-        if self.options.threads:
-            return GearedEngine([(self.options.threads, make(self.options))], self.budget)
-        further = CHEAP_BYTES // max(1, copy_bytes)
-        first, *others = gears(trial, self.cores, most_runs=self.most_runs, further=further)
-        to_come = [(threads, partial(make, replace(self.options, threads=threads))) for threads in others]
-        return GearedEngine([(first, make(replace(self.options, threads=first)))], self.budget, to_come)
