@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, PrivateAttr, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from daemon.configfile import one_line, read_yaml
 from daemon.errors import ConfigError
@@ -46,6 +53,18 @@ _WORDINGS = {
 """pydantic's sentences in ours: they are to follow the word "expected"."""
 
 
+class _Environment(EnvSettingsSource):
+    """The environment, in which a word may stand for a section as it may in a file: ``MODELDROP_BATCHING=off``."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            if field.annotation is not BatchingSection:
+                raise
+            return {"mode": value}
+
+
 class Settings(BaseSettings):
     """Every setting, with its default. ``load`` makes one; relative paths are relative to the file's folder."""
 
@@ -74,14 +93,14 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
+        settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file's values, which arrive as arguments."""
-        return env_settings, init_settings
+        return _Environment(settings_cls), init_settings
 
     @property
     def folder(self) -> Path:
@@ -107,7 +126,8 @@ def load(path: Path) -> Settings:
     except ValidationError as error:
         raise ConfigError(_sentence(path, error)) from None
     except SettingsError as error:
-        raise ConfigError(f'environment: {one_line(error)}; expected JSON, such as ["a", "b"] for a list') from None
+        what = one_line(error).partition(" from source")[0]
+        raise ConfigError(f'environment: {what}; expected JSON, as ["a", "b"] or {{"key": 1}}') from None
     settings._folder = path.absolute().parent
     return settings
 

@@ -106,6 +106,9 @@ def test_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.Monk
         ("MODELDROP_RUNTIME__THREADS", "2", "runtime.threads", 2),
         ("MODELDROP_LOG__FILE", "", "log.file", ""),
         ("MODELDROP_LOG", '{"level": "debug"}', "log.level", "debug"),
+        ("MODELDROP_BATCHING", "off", "batching.mode", "off"),
+        ("MODELDROP_BATCHING", '{"mode": "off"}', "batching.mode", "off"),
+        ("MODELDROP_BATCHING__MODE", "off", "batching.mode", "off"),
     ],
 )
 def test_environment_sets_every_kind_of_value(
