@@ -19,6 +19,7 @@ from bench import (
     profiles,
     raw_limit,
     report,
+    serving,
     slow_answers,
     svg,
     swap,
@@ -263,6 +264,12 @@ def served() -> Facts:
         TINY.key("computed", RAW): [5e-6],
         "json, tiny, pinned": [5e-6],
     }
+
+
+def test_row_of_a_server_tells_how_many_cores_it_used() -> None:
+    facts: Facts = {TINY.key(what, DEFAULT): [0.001] for what in ("p50", "p99")}
+    facts |= {TINY.key("rate", DEFAULT): [100.0], TINY.key("server", DEFAULT): [0.015]}
+    assert serving._row(DEFAULT, [TINY], facts) == (DEFAULT, "100 / 1.00 / 1.00", "1.00", "15,000", "1.50")
 
 
 def test_times_has_two_decimals() -> None:

@@ -190,6 +190,22 @@ def test_wrong_variable_is_told_by_its_name(tmp_path: Path, monkeypatch: pytest.
     )
 
 
+def test_word_for_a_section_leaves_its_other_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELDROP_BATCHING", "off")
+    monkeypatch.setenv("MODELDROP_BATCHING__MAX_BATCH", "4")
+    (tmp_path / "config.yaml").write_text("", encoding="utf-8")
+    batching = load(tmp_path / "config.yaml").batching
+    assert (batching.mode, batching.max_batch) == ("off", 4)
+
+
+def test_word_for_batching_that_is_none_is_told_what_is_expected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELDROP_BATCHING", "of")
+    expected = "environment: MODELDROP_BATCHING: batching.mode: found 'of', expected 'auto' or 'off'"
+    assert refused(tmp_path, "") == expected
+
+
 def test_list_variable_that_is_no_json_is_told_with_an_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELDROP_DEPLOY__ALLOWED_DIRS", "a,b")
     sentence = refused(tmp_path, "")
