@@ -12,9 +12,8 @@ import pytest
 from daemon.errors import StoreDamaged
 from daemon.gate import Proof, Proofs
 from daemon.intake import ahead as ahead_module
-from daemon.intake import copying
 from daemon.intake.ahead import Ahead, Hashed
-from daemon.intake.copying import Part
+from daemon.intake.copying import Fill, Part, filling_from
 from daemon.intake.entry import stored_parts
 from daemon.intake.members import fingerprint
 from daemon.intake.store import Store
@@ -109,16 +108,20 @@ def test_whoever_asks_waits_for_what_is_being_read(tmp_path: Path) -> None:
 def test_end_does_not_wait_for_what_nobody_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     began, may_go_on = threading.Event(), threading.Event()
     path, reads = stored(tmp_path, bytes(10)), 0
-    whole = copying.mapped
 
-    def held(fd: int, start: int, end: int) -> memoryview:
-        nonlocal reads
-        reads += 1
-        began.set()
-        assert may_go_on.wait(WAIT_SECONDS)
-        return whole(fd, start, end)
+    def held(fd: int, limit_bytes: int) -> Fill:
+        fill = filling_from(fd, limit_bytes)
 
-    monkeypatch.setattr(ahead_module, "mapped", held)
+        def held_fill(buffer: memoryview, /) -> int:
+            nonlocal reads
+            reads += 1
+            began.set()
+            assert may_go_on.wait(WAIT_SECONDS)
+            return fill(buffer)
+
+        return held_fill
+
+    monkeypatch.setattr(ahead_module, "filling_from", held)
     monkeypatch.setattr(ahead_module, "STEP_BYTES", 1)
     parts = stored_parts(path)
     with Ahead(threads=1) as ahead:
@@ -127,6 +130,29 @@ def test_end_does_not_wait_for_what_nobody_asked_for(tmp_path: Path, monkeypatch
         ahead._is_over.set()
         may_go_on.set()
     assert reads == 1
+    assert ahead.known(parts) is None
+
+
+def test_file_that_is_cut_while_it_is_hashed_is_not_known(
+    tmp_path: Path, ahead: Ahead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = stored(tmp_path, bytes(16 << 12))
+    path.chmod(0o644)
+
+    def cutting(fd: int, limit_bytes: int) -> Fill:
+        fill = filling_from(fd, limit_bytes)
+
+        def cut_and_fill(buffer: memoryview, /) -> int:
+            count = fill(buffer)
+            os.truncate(path, 1 << 12)
+            return count
+
+        return cut_and_fill
+
+    monkeypatch.setattr(ahead_module, "filling_from", cutting)
+    monkeypatch.setattr(ahead_module, "STEP_BYTES", 1 << 12)
+    parts = stored_parts(path)
+    ahead.begin([path])
     assert ahead.known(parts) is None
 
 

@@ -15,12 +15,15 @@ from types import TracebackType
 from typing import Self
 
 from daemon.errors import Rejected, SourceChanged
-from daemon.intake.copying import Part, expect_unchanged, in_identity_order, mapped
+from daemon.intake.copying import Part, expect_unchanged, filling_from, in_identity_order
 from daemon.intake.entry import stored_parts, would_show
 from daemon.intake.members import MADE_FOLDER, fingerprint, open_regular
 
-STEP_BYTES = 64 << 20
-"""So much is hashed at a time, without the interpreter's lock, which imports hold for as long as others may wait."""
+STEP_BYTES = 8 << 20
+"""So much is hashed at a time, without the interpreter's lock, which imports hold for as long as others may wait.
+
+It is read, not mapped: should somebody cut the file meanwhile, a mapping would take the process down.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +93,11 @@ class Ahead:
             fd = open_regular(path)
             try:
                 expect_unchanged(fd, path, look)
-                for start in range(0, look.size, STEP_BYTES):
+                fill, buffer = filling_from(fd, look.size), memoryview(bytearray(min(STEP_BYTES, look.size)))
+                while count := fill(buffer):
                     if self._is_over.is_set():
                         raise _Over
-                    running.update(mapped(fd, start, min(start + STEP_BYTES, look.size)))
+                    running.update(buffer[:count])
                 expect_unchanged(fd, path, look)
             finally:
                 os.close(fd)

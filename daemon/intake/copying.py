@@ -129,12 +129,12 @@ def copy_and_digest(source: int, target: int, limit_bytes: int, digest: Digest) 
             copied += count
         if copied == done:
             break
-        digest.feed(mapped(target, done, copied))
+        digest.feed(_mapped(target, done, copied))
         done = copied
     return done
 
 
-def mapped(fd: int, start: int, end: int) -> memoryview:
+def _mapped(fd: int, start: int, end: int) -> memoryview:
     """The bytes of a file from ``start`` to ``end``, for as long as somebody holds the view."""
     page = start - start % mmap.ALLOCATIONGRANULARITY
     return memoryview(mmap.mmap(fd, end - page, prot=mmap.PROT_READ, offset=page))[start - page :]
